@@ -1,0 +1,2 @@
+//! The Mainstay server binary.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Resilient cache tiers: memory, disk, Redis, read-through with single flight.

@@ -1,0 +1,1 @@
+//! Envelope encryption of fields, blind indexes and the key-management seam.

@@ -1,0 +1,1 @@
+//! Issue, rotate, verify and revoke credentials; roles and permissions.

@@ -1,0 +1,1 @@
+//! Carry a command to its outcome through governance, cache, database and AI.

@@ -1,0 +1,1 @@
+//! All SQL of Mainstay: the database manager and the repositories.

@@ -1,0 +1,1 @@
+//! A transport-free hub: admission, topics, bounded queues, resume.

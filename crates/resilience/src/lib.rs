@@ -1,0 +1,1 @@
+//! Bound the damage of a call: deadlines, retries, circuit breakers, bulkheads, limits and fallbacks.

@@ -1,0 +1,1 @@
+//! Real collaborators for tests: private Postgres and Redis, breakable proxy, scripted AI upstream.
