@@ -1,1 +1,9 @@
 //! Real collaborators for tests: private Postgres and Redis, breakable proxy, scripted AI upstream.
+
+pub mod database;
+mod environment;
+mod instance;
+pub mod postgres;
+pub mod redis;
+
+pub use environment::SetupError;
