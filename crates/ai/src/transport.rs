@@ -1,0 +1,267 @@
+//! One request to one deployment: send it, read it, say how it failed.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use mainstay_resilience::{Deadline, SharedClock};
+use reqwest::header::HeaderMap;
+use tokio::time::timeout;
+
+use crate::config::SizeLimits;
+use crate::deployment::Deployment;
+use crate::dialect::{self, Answer, Piece, StreamDecoder};
+use crate::error::{ErrorKind, Failure};
+use crate::pace;
+use crate::request::ChatRequest;
+use crate::sse::SseParser;
+
+/// How long to read an error body for: the status has already told the essence.
+const ERROR_BODY: Duration = Duration::from_secs(5);
+
+/// What one attempt needs to know.
+pub(crate) struct Attempt<'a> {
+    pub(crate) deployment: &'a Deployment,
+    pub(crate) request: &'a ChatRequest,
+    pub(crate) traceparent: Option<&'a str>,
+    pub(crate) limits: SizeLimits,
+    pub(crate) clock: &'a SharedClock,
+}
+
+impl Attempt<'_> {
+    /// Asks for a whole answer, within `limit`.
+    pub(crate) async fn whole(&self, limit: Duration) -> Result<Answer, Failure> {
+        let work = async {
+            let mut response = self.send(false).await?;
+            let upstream_id = upstream_id(response.headers());
+            let body = read_all(&mut response, self.limits.response_bytes).await?;
+            let mut answer = dialect::decode_answer(self.deployment.provider.kind, &body)?;
+            answer.id = answer.id.or(upstream_id);
+            Ok(answer)
+        };
+        timeout(limit, work).await.unwrap_or_else(|_| {
+            Err(Failure::new(
+                ErrorKind::Timeout,
+                format!("no answer within {limit:?}"),
+            ))
+        })
+    }
+
+    /// Asks for a stream and waits, for at most `first_token`, until its first
+    /// piece of answer is there; until `total` ends, the stream may go on.
+    pub(crate) async fn stream(
+        &self,
+        first_token: Duration,
+        total: Deadline,
+    ) -> Result<LiveStream, Failure> {
+        let work = async {
+            let response = self.send(true).await?;
+            let mut live = LiveStream::new(response, self, total)?;
+            live.await_first().await?;
+            Ok(live)
+        };
+        timeout(first_token, work).await.unwrap_or_else(|_| {
+            let detail = format!("no first piece of an answer within {first_token:?}");
+            Err(Failure::new(ErrorKind::Timeout, detail))
+        })
+    }
+
+    async fn send(&self, stream: bool) -> Result<reqwest::Response, Failure> {
+        let Deployment {
+            provider,
+            model,
+            quirks,
+            ..
+        } = self.deployment;
+        let body = dialect::encode(provider.kind, self.request, model, stream, *quirks)?;
+        let accept = if stream {
+            "text/event-stream"
+        } else {
+            "application/json"
+        };
+        let mut request = provider
+            .http
+            .post(&provider.endpoint)
+            .headers(provider.headers.clone())
+            .header("accept", accept)
+            .body(body);
+        if let Some(traceparent) = self.traceparent {
+            request = request.header("traceparent", traceparent);
+        }
+        let response = request.send().await.map_err(Failure::from_transport)?;
+        self.deployment
+            .pace
+            .learn(self.clock.as_ref(), response.headers());
+        if response.status().as_u16() == 200 {
+            return Ok(response);
+        }
+        Err(self.refusal(response).await)
+    }
+
+    async fn refusal(&self, mut response: reqwest::Response) -> Failure {
+        let status = response.status().as_u16();
+        let headers = response.headers().clone();
+        let body = timeout(
+            ERROR_BODY,
+            read_some(&mut response, self.limits.error_bytes),
+        )
+        .await
+        .unwrap_or_default();
+        let mut failure = dialect::decode_error(status, &body);
+        failure.retry_after = pace::retry_after(&headers, self.clock.unix_time());
+        failure.upstream_id = upstream_id(&headers).or(failure.upstream_id);
+        failure.retry_forbidden = headers
+            .get("x-should-retry")
+            .is_some_and(|value| value == "false");
+        failure
+    }
+}
+
+fn upstream_id(headers: &HeaderMap) -> Option<String> {
+    ["request-id", "x-request-id"]
+        .into_iter()
+        .find_map(|name| headers.get(name)?.to_str().ok())
+        .map(str::to_owned)
+}
+
+fn broken(error: reqwest::Error) -> Failure {
+    Failure {
+        source: Some(Box::new(error.without_url())),
+        ..Failure::new(
+            ErrorKind::Truncated,
+            "the connection broke within the answer",
+        )
+    }
+}
+
+async fn read_all(response: &mut reqwest::Response, limit: usize) -> Result<Vec<u8>, Failure> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(broken)? {
+        if body.len() + chunk.len() > limit {
+            return Err(Failure::new(
+                ErrorKind::TooLarge,
+                format!("more than {limit} bytes"),
+            ));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// As much as there is, up to the limit; an error ends it.
+async fn read_some(response: &mut reqwest::Response, limit: usize) -> Vec<u8> {
+    let mut body = Vec::new();
+    while let Ok(Some(chunk)) = response.chunk().await {
+        let room = limit - body.len();
+        body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+        if chunk.len() >= room {
+            break;
+        }
+    }
+    body
+}
+
+/// A stream that has begun. Dropping it closes the connection, which is how
+/// the provider learns that nobody listens any more.
+#[derive(Debug)]
+pub(crate) struct LiveStream {
+    response: reqwest::Response,
+    parser: SseParser,
+    decoder: StreamDecoder,
+    pieces: VecDeque<Piece>,
+    /// What ends the stream once everything before it has been taken.
+    end: Option<Failure>,
+    clock: SharedClock,
+    idle: Duration,
+    total: Deadline,
+    pub(crate) upstream_id: Option<String>,
+}
+
+impl LiveStream {
+    fn new(
+        response: reqwest::Response,
+        attempt: &Attempt<'_>,
+        total: Deadline,
+    ) -> Result<Self, Failure> {
+        let is_stream = response
+            .headers()
+            .get("content-type")
+            .and_then(|value| value.to_str().ok())
+            .is_some_and(|value| value.trim_start().starts_with("text/event-stream"));
+        if !is_stream {
+            return Err(Failure::new(
+                ErrorKind::Garbled,
+                "the answer is not an event stream",
+            ));
+        }
+        let provider = &attempt.deployment.provider;
+        Ok(Self {
+            upstream_id: upstream_id(response.headers()),
+            response,
+            parser: SseParser::new(attempt.limits.event_bytes),
+            decoder: StreamDecoder::new(provider.kind),
+            pieces: VecDeque::new(),
+            end: None,
+            clock: SharedClock::clone(attempt.clock),
+            idle: provider.timeouts.idle(),
+            total,
+        })
+    }
+
+    /// Reads until there is something to show, and keeps it.
+    async fn await_first(&mut self) -> Result<(), Failure> {
+        let mut held = VecDeque::new();
+        loop {
+            let piece = self.next().await?;
+            let is_bookkeeping = matches!(piece, Piece::Id(_) | Piece::Usage(_));
+            held.push_back(piece);
+            if !is_bookkeeping {
+                break;
+            }
+        }
+        held.append(&mut self.pieces);
+        self.pieces = held;
+        Ok(())
+    }
+
+    /// The next piece. After [`Piece::Done`] there is none, and nobody asks.
+    pub(crate) async fn next(&mut self) -> Result<Piece, Failure> {
+        loop {
+            if let Some(piece) = self.pieces.pop_front() {
+                return Ok(piece);
+            }
+            if let Some(event) = self.parser.next_event() {
+                self.decoder.accept(&event, &mut self.pieces)?;
+                continue;
+            }
+            if let Some(failure) = self.end.take() {
+                return Err(failure);
+            }
+            self.read().await?;
+        }
+    }
+
+    async fn read(&mut self) -> Result<(), Failure> {
+        let remaining = self.total.remaining(self.clock.as_ref());
+        let limit = self.idle.min(remaining);
+        let Ok(chunk) = timeout(limit, self.response.chunk()).await else {
+            let detail = if limit < self.idle {
+                "the time for the whole answer is over".to_owned()
+            } else {
+                format!("no further piece of the answer within {limit:?}")
+            };
+            return Err(Failure::new(ErrorKind::Timeout, detail));
+        };
+        match chunk.map_err(broken)? {
+            Some(bytes) => {
+                if let Err(error) = self.parser.feed(&bytes) {
+                    self.end = Some(Failure::new(ErrorKind::Garbled, error.to_string()));
+                }
+            }
+            None => {
+                let detail = "the stream ended without its end mark";
+                self.end = Some(Failure::new(ErrorKind::Truncated, detail));
+            }
+        }
+        Ok(())
+    }
+}
