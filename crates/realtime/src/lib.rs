@@ -1,1 +1,18 @@
-//! A transport-free hub: admission, topics, bounded queues, resume.
+#![doc = include_str!("../README.md")]
+
+mod admission;
+mod hub;
+mod lock;
+mod position;
+mod queue;
+mod runs;
+mod spread;
+
+pub use admission::{Admission, AdmissionConfig, Reason, Refused, Slot};
+pub use hub::{Delivery, Event, Hub, HubConfig, HubStats, Listener, SubscribeError, Subscribed};
+pub use position::{Epoch, ParsePositionError, Position};
+pub use queue::{CloseReason, Closed, Frame, Outbox, QueueConfig, SendQueue, queue};
+pub use runs::{
+    AppendError, Read, RunEvent, RunReader, RunWriter, Runs, RunsConfig, RunsStats, StartError,
+};
+pub use spread::Spread;
