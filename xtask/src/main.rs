@@ -13,7 +13,10 @@
     reason = "the terminal is this program's interface"
 )]
 
+mod ci;
+mod codegen;
 mod db;
+mod dev;
 mod interrupt;
 mod nextest;
 mod process;
@@ -21,6 +24,8 @@ mod project;
 mod report;
 mod servers;
 mod test;
+mod tidy;
+mod upstream;
 
 use std::process::ExitCode;
 
@@ -37,11 +42,25 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Run Mainstay with everything it needs on this machine until Ctrl-C
+    Dev(dev::DevArgs),
     /// Run the tests against private Postgres and Redis servers
     Test(test::TestArgs),
     /// Private databases by hand
     #[command(subcommand)]
     Db(db::DbTask),
+    /// Check the rules of the architecture
+    Tidy,
+    /// Write the files that the server generates
+    Codegen {
+        /// Only fail when a file is out of date
+        #[arg(long)]
+        check: bool,
+    },
+    /// Everything that must hold: format, tidy, clippy, documentation, tests
+    Ci,
+    /// Run the scripted AI upstream
+    Upstream(upstream::UpstreamArgs),
 }
 
 fn main() -> ExitCode {
@@ -62,7 +81,12 @@ fn main() -> ExitCode {
 
 fn execute(task: &Task) -> Result<()> {
     match task {
+        Task::Dev(args) => dev::dev(args),
         Task::Test(args) => test::test(args),
         Task::Db(task) => db::db(task),
+        Task::Tidy => tidy::tidy(),
+        Task::Codegen { check } => codegen::codegen(*check),
+        Task::Ci => ci::ci(),
+        Task::Upstream(args) => upstream::upstream(args),
     }
 }

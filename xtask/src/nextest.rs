@@ -66,6 +66,14 @@ impl Runner {
         }
     }
 
+    /// The profile with longer limits, for the long variants.
+    pub(crate) fn profile(&self, long: bool) -> &'static [&'static str] {
+        match self {
+            Self::Nextest(_) if long => &["--profile", "long"],
+            _ => &[],
+        }
+    }
+
     /// Name filters in the runner's own spelling.
     pub(crate) fn filter(&self, names: &[String]) -> Vec<String> {
         match self {

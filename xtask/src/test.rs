@@ -6,16 +6,15 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use cargo_metadata::TargetKind;
 use clap::Args;
 
 use crate::nextest;
-use crate::process::{run, run_ok};
+use crate::process::run;
 use crate::project::{Project, ensure_directory, metadata};
 use crate::report::{Failed, step};
 use crate::servers::account::give;
-use crate::servers::postgres::{self, Purpose};
-use crate::servers::{Binaries, Postgres, Redis, redis};
+use crate::servers::postgres::Purpose;
+use crate::servers::{Binaries, Postgres, Redis, end_orphans};
 
 /// What to test.
 #[derive(Args, Debug, Default)]
@@ -44,14 +43,16 @@ pub(crate) fn test(args: &TestArgs) -> Result<()> {
     if args.long {
         variables.push(("MAINSTAY_TEST_LONG", "1".to_owned()));
     }
-    if let Some(upstream) = build_upstream(&project)? {
-        variables.push(("MAINSTAY_TEST_UPSTREAM_BIN", upstream));
-    }
+    variables.push((
+        "MAINSTAY_TEST_UPSTREAM_BIN",
+        upstream_program(&project)?,
+    ));
     let mut tests = runner.command(&project.root);
     tests
         .args(scope(&args.package))
         // Cargo's default targets: all but benchmarks, which clippy compiles and `bench` runs.
         .arg("--all-features")
+        .args(runner.profile(args.long))
         .args(&args.nextest)
         .args(runner.filter(&args.filter))
         .envs(variables.iter().cloned());
@@ -104,29 +105,11 @@ fn crate_name(package: &str) -> String {
     }
 }
 
-/// Builds the scripted AI upstream, so that tests of other crates can start it, and says where it is.
-fn build_upstream(project: &Project) -> Result<Option<String>> {
-    let metadata = metadata(&project.root)?;
-    let exists = metadata.workspace_packages().iter().any(|package| {
-        package.targets.iter().any(|target| {
-            target.name == "mainstay-upstream" && target.kind.contains(&TargetKind::Bin)
-        })
-    });
-    if !exists {
-        return Ok(None);
-    }
-    step("build the scripted AI upstream", || {
-        run_ok(cargo(&project.root).args([
-            "build",
-            "--quiet",
-            "--package",
-            "mainstay-testkit",
-            "--bin",
-            "mainstay-upstream",
-        ]))
-    })?;
-    let program = metadata.target_directory.join("debug/mainstay-upstream");
-    Ok(Some(program.into_string()))
+/// Where cargo puts the scripted AI upstream. Building the tests of the
+/// testkit builds it too; tests of other crates start it as a library.
+fn upstream_program(project: &Project) -> Result<String> {
+    let target = metadata(&project.root)?.target_directory;
+    Ok(target.join("debug/mainstay-upstream").into_string())
 }
 
 /// Cargo itself, in the workspace.
@@ -252,16 +235,8 @@ fn sweep(parent: &Path) -> Result<()> {
 
 /// Ends every server that still runs below `run` and removes the directory.
 fn remove_run(run: &Path) {
-    let own = [run.join("postgres"), run.join("redis")];
-    let instances = fs::read_dir(run.join("instances"))
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| entry.path());
-    for home in own.into_iter().chain(instances) {
-        postgres::end_orphan(&home.join("data"));
-        redis::end_orphan(&home);
-    }
+    end_orphans(run);
+    end_orphans(&run.join("instances"));
     if let Err(error) = fs::remove_dir_all(run) {
         eprintln!("cannot remove {}: {error}", run.display());
     }
