@@ -128,7 +128,7 @@ struct WireError {
     #[serde(rename = "type")]
     kind: Option<String>,
     code: Option<serde_json::Value>,
-    message: Option<String>,
+    message: Option<Box<str>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -175,7 +175,7 @@ fn kind_of_status(status: u16) -> ErrorKind {
 impl WireError {
     /// The most telling machine-readable word, when it is one: a provider's
     /// free text could quote a prompt or a key.
-    fn words(&self) -> Option<String> {
+    fn words(&self) -> Option<Box<str>> {
         let code = match &self.code {
             Some(serde_json::Value::String(code)) => Some(code.as_str()),
             _ => None,
@@ -207,12 +207,12 @@ impl WireError {
     }
 }
 
-fn word(text: &str) -> Option<String> {
+fn word(text: &str) -> Option<Box<str>> {
     let fits = (1..=64).contains(&text.len())
         && text
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'));
-    fits.then(|| text.to_owned())
+    fits.then(|| text.into())
 }
 
 /// A body or an event that is not what the dialect promises. The parser's own

@@ -234,10 +234,9 @@ impl Journey {
             detail = %failure.detail,
             "an AI deployment failed"
         );
-        if failure.kind == ErrorKind::RateLimited || failure.kind == ErrorKind::Overloaded {
-            if let Some(wait) = failure.retry_after {
-                deployment.pace.cool_for(clock, wait);
-            }
+        let asks_for_room = matches!(failure.kind, ErrorKind::RateLimited | ErrorKind::Overloaded);
+        if let Some(wait) = failure.retry_after.filter(|_| asks_for_room) {
+            deployment.pace.cool_for(clock, wait);
         }
         settle(turn.permit, &failure, elapsed, &deployment);
         let candidate = &mut self.candidates[turn.index];

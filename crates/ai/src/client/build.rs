@@ -61,7 +61,7 @@ impl ClientBuilder {
             let built = Provider::new(provider, &config.timeouts, &format!("providers[{i}]"))?;
             providers.insert(provider.name.as_str(), Arc::new(built));
         }
-        let (routes, deployments) = routes(&config, &providers, &clock)?;
+        let routes = routes(&config, &providers, &clock)?;
         let names: Vec<String> = config
             .models
             .iter()
@@ -75,14 +75,19 @@ impl ClientBuilder {
                     .or_else(|| names.first().cloned()),
                 catalogue: catalogue.with_overrides(&config.prices),
                 clock,
-                routes,
+                routes: routes.by_name,
                 names,
-                deployments,
+                deployments: routes.deployments,
                 calls: AtomicU64::new(0),
                 config,
             }),
         })
     }
+}
+
+struct Routes {
+    by_name: HashMap<String, Route>,
+    deployments: Vec<Arc<Deployment>>,
 }
 
 /// A deployment that several models name is one deployment: its breaker, its
@@ -91,7 +96,7 @@ fn routes(
     config: &Config,
     providers: &HashMap<&str, Arc<Provider>>,
     clock: &SharedClock,
-) -> Result<(HashMap<String, Route>, Vec<Arc<Deployment>>), ConfigError> {
+) -> Result<Routes, ConfigError> {
     let mut routes = HashMap::new();
     let mut all: Vec<Arc<Deployment>> = Vec::new();
     for (i, model) in config.models.iter().enumerate() {
@@ -120,5 +125,8 @@ fn routes(
             Route::new(model.name.clone(), chain, model.strategy),
         );
     }
-    Ok((routes, all))
+    Ok(Routes {
+        by_name: routes,
+        deployments: all,
+    })
 }

@@ -58,12 +58,10 @@ enum Block {
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Delta {
-    TextDelta {
-        text: String,
-    },
-    InputJsonDelta {
-        partial_json: String,
-    },
+    #[serde(rename = "text_delta")]
+    Text { text: String },
+    #[serde(rename = "input_json_delta")]
+    InputJson { partial_json: String },
     #[serde(other)]
     Other,
 }
@@ -104,8 +102,8 @@ impl StreamDecoder {
                 Block::Other => {}
             },
             Frame::ContentBlockDelta { index, delta } => match delta {
-                Delta::TextDelta { text } => out.extend([Piece::Text(text)]),
-                Delta::InputJsonDelta { partial_json } => out.extend([Piece::ToolArguments {
+                Delta::Text { text } => out.extend([Piece::Text(text)]),
+                Delta::InputJson { partial_json } => out.extend([Piece::ToolArguments {
                     index,
                     json: partial_json,
                 }]),
