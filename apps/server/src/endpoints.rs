@@ -1,0 +1,3 @@
+//! The endpoints, one file each, by area. See `operation` for how to add one.
+
+pub(crate) mod system;

@@ -1,0 +1,83 @@
+//! What endpoints may use, built once per process by `startup`.
+//!
+//! An endpoint does not see this whole struct: it asks for the handle that it
+//! needs as an argument, and gets nothing else.
+
+use crate::{
+    exchange::{Exchange, Extract},
+    lifecycle::Spawner,
+    pipeline::Quotas,
+    problem::Problem,
+    readiness::Readiness,
+    routing::Router,
+    settings::Settings,
+    telemetry::Metrics,
+};
+use actix_web::dev::Payload;
+use bytes::Bytes;
+use jiff::Timestamp;
+use mainstay_identity::{KeySet, Revocations, TokenVerifier};
+use mainstay_resilience::SharedClock;
+use std::sync::{Arc, atomic::AtomicUsize};
+
+/// Everything that requests are answered with.
+#[derive(Debug)]
+pub(crate) struct Services {
+    pub settings: Arc<Settings>,
+    pub clock: SharedClock,
+    pub spawner: Spawner,
+    pub metrics: Arc<Metrics>,
+    pub readiness: Arc<Readiness>,
+    pub router: Router,
+    pub quotas: Quotas,
+    pub in_flight: AtomicUsize,
+    pub verifier: TokenVerifier,
+    pub keys: Arc<KeySet>,
+    pub revocations: Arc<Revocations>,
+    /// The OpenAPI document as it is sent.
+    pub openapi: OpenApi,
+}
+
+/// The OpenAPI document, as bytes that are shared and not copied.
+#[derive(Debug, Clone)]
+pub(crate) struct OpenApi(pub Bytes);
+
+/// The wall clock, for endpoints that stamp what they make.
+#[derive(Debug, Clone)]
+pub(crate) struct Now(pub Timestamp);
+
+impl Services {
+    /// The wall time.
+    pub(crate) fn now(&self) -> Timestamp {
+        let since = self.clock.unix_time();
+        i128::try_from(since.as_nanos())
+            .ok()
+            .and_then(|nanos| Timestamp::from_nanosecond(nanos).ok())
+            .unwrap_or(Timestamp::UNIX_EPOCH)
+    }
+}
+
+impl Extract for Now {
+    async fn extract(exchange: &Exchange, _: &mut Payload) -> Result<Self, Problem> {
+        Ok(Self(exchange.services.now()))
+    }
+}
+
+macro_rules! handles {
+    ($($handle:ty = $field:ident;)+) => {$(
+        impl Extract for $handle {
+            async fn extract(exchange: &Exchange, _: &mut Payload) -> Result<Self, Problem> {
+                Ok(exchange.services.$field.clone())
+            }
+        }
+    )+};
+}
+
+handles! {
+    Arc<Settings> = settings;
+    Arc<Metrics> = metrics;
+    Arc<Readiness> = readiness;
+    Arc<KeySet> = keys;
+    OpenApi = openapi;
+    Spawner = spawner;
+}

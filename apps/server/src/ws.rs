@@ -1,0 +1,3 @@
+//! WebSocket `/ws`, protocol `mainstay.v1`.
+
+mod guard;
