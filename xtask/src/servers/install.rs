@@ -53,6 +53,9 @@ pub(super) fn postgres(project: &Project) -> Result<PathBuf> {
 /// Installs Redis and returns its program.
 pub(super) fn redis(project: &Project) -> Result<PathBuf> {
     let tools = project.place("tools")?;
+    if let Some(found) = second_name(&tools)? {
+        return Ok(found);
+    }
     by_apt("Redis", APT_REDIS)?;
     if let Some(found) = find_redis(&tools) {
         return Ok(found);
@@ -144,7 +147,7 @@ fn second_name(tools: &Path) -> Result<Option<PathBuf>> {
 /// What to type when nothing worked.
 fn remedy(what: &str, package: &str) -> String {
     let command = if works(Command::new("apt-get").arg("-v")) {
-        format!("sudo apt-get update && sudo apt-get install -qq -o Dpkg::Use-Pty=0 -y {package}")
+        format!("sudo apt-get update && sudo apt-get install -y {package}")
     } else if works(Command::new("dnf").arg("--version")) {
         let package = package
             .replace("redis-server", "redis")
