@@ -1,20 +1,31 @@
 //! Bound the damage of a call: deadlines, retries, circuit breakers, bulkheads, limits and fallbacks.
 
+mod adaptive;
 mod breaker;
 mod bulkhead;
 mod chain;
 mod clock;
 mod deadline;
+#[cfg(feature = "serde")]
+mod duration;
 mod error;
+#[cfg(feature = "tokio")]
+mod hedge;
 mod name;
 mod observer;
+#[cfg(feature = "tokio")]
+mod pipeline;
 mod random;
 mod rate_limit;
 mod retry;
+mod shed;
+mod sliding;
 mod sync;
+mod throttle;
 #[cfg(feature = "tokio")]
 mod timeout;
 
+pub use adaptive::{AdaptiveLimit, AdaptiveLimitBuilder, AdaptivePermit, Algorithm};
 pub use breaker::{
     BreakerConfig, BreakerSnapshot, CircuitBreaker, CircuitBreakerBuilder, Outcome, Permit, State,
     Trip,
@@ -26,8 +37,15 @@ pub use clock::TokioClock;
 pub use clock::{Clock, ManualClock, SharedClock, SystemClock, default_clock, system_clock};
 pub use deadline::Deadline;
 pub use error::{ConfigError, Error, Rejected, RejectedKind};
+#[cfg(feature = "tokio")]
+pub use hedge::{Hedge, HedgeBuilder};
 pub use name::Name;
 pub use observer::{Event, Observer, SharedObserver};
+#[cfg(feature = "tokio")]
+pub use pipeline::{
+    BulkheadConfig, Pipeline, PipelineBuilder, PipelineConfig, PipelineSnapshot, RateLimitConfig,
+    Verdict,
+};
 pub use rate_limit::{
     KeyedRateLimiter, KeyedRateLimiterBuilder, Quota, RateLimitState, RateLimiter,
 };
@@ -36,5 +54,7 @@ pub use retry::{Attempt, Retry, RetryBuilder, RetryConfig};
 pub use retry::{
     Backoff, InFlight, Jitter, RetryBudget, RetryBudgetBuilder, RetryDecision, RetryGrant,
 };
+pub use shed::{Priority, ShedPermit, Shedder, ShedderBuilder};
+pub use throttle::{Throttle, ThrottleBuilder, ThrottlePermit};
 #[cfg(feature = "tokio")]
 pub use timeout::{Timeout, timeout};

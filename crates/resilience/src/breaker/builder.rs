@@ -31,6 +31,7 @@ pub enum Trip {
     #[non_exhaustive]
     TimeWindow {
         /// How long a result counts, within a tenth; from 10 ms to 24 h.
+        #[cfg_attr(feature = "serde", serde(with = "crate::duration"))]
         length: Duration,
         /// The share of failures that opens the breaker, above 0 and at most 1.
         failure_rate: f64,
@@ -128,23 +129,28 @@ pub struct BreakerConfig {
     pub trip: Trip,
     /// A call this slow or slower counts as slow. Default: nobody measures.
     /// Needs a window.
+    #[cfg_attr(feature = "serde", serde(with = "crate::duration::optional"))]
     pub slow_call: Option<Duration>,
     /// The share of slow calls in the window that opens the breaker. Default: 1.
     pub slow_call_rate: f64,
     /// How long the breaker stays open at first. Default: 60 s.
+    #[cfg_attr(feature = "serde", serde(with = "crate::duration"))]
     pub open_for: Duration,
     /// The open time grows by this factor with every trip that follows a
     /// failed recovery. Default: 2.
     pub open_factor: f64,
     /// The longest open time. Default: 10 min, or `open_for` if that is longer.
+    #[cfg_attr(feature = "serde", serde(with = "crate::duration"))]
     pub max_open_for: Duration,
     /// Probes that a half-open breaker admits, and that must have answered
     /// before it closes; at most 1,024. Default: 1.
     pub half_open_probes: u32,
     /// A probe that took longer loses its slot to the next caller. Default: 30 s.
+    #[cfg_attr(feature = "serde", serde(with = "crate::duration"))]
     pub probe_timeout: Duration,
     /// After closing, the share of admitted calls grows from a tenth to all of
     /// them within this time. Default: zero, that is all at once.
+    #[cfg_attr(feature = "serde", serde(with = "crate::duration"))]
     pub ramp: Duration,
 }
 

@@ -13,11 +13,12 @@ use super::{
     gate::{Gate, Step, Verdict},
     permit::Admission,
     state::Word,
-    time_window::{TimeWindow, Totals},
+    time_window::{Sample, TimeWindow, Totals},
 };
 use crate::{
     Name, Rejected, RejectedKind, SharedClock,
     observer::{Event, Watch},
+    sliding::SlidingWindow,
     sync::{AtomicU64, Mutex, Ordering, Settings, lock, nanos},
 };
 
@@ -44,7 +45,7 @@ impl Hot {
         let (kind, number) = match config.trip {
             Trip::Consecutive(failures) => (Kind::Consecutive, failures.into()),
             Trip::CountWindow { size, .. } => (Kind::Count, size.into()),
-            Trip::TimeWindow { length, .. } => (Kind::Time, TimeWindow::cell_width(length)),
+            Trip::TimeWindow { length, .. } => (Kind::Time, SlidingWindow::cell_width(length)),
         };
         Self {
             kind,
@@ -305,9 +306,13 @@ impl Machine {
             }
             Kind::Time => {
                 let now = self.clock.now();
-                let slow = nanos(now.saturating_sub(admission.started)) >= hot.slow;
+                let sample = Sample {
+                    now,
+                    failed,
+                    slow: nanos(now.saturating_sub(admission.started)) >= hot.slow,
+                };
                 self.time
-                    .record(generation, now, hot.number, hot.min_calls, failed, slow)
+                    .record(generation, hot.number, hot.min_calls, sample)
                     .is_some_and(|totals| self.exceeds(hot, totals))
             }
         }

@@ -179,7 +179,7 @@ impl CircuitBreaker {
         result
     }
 
-    fn ticket(&self) -> Result<Ticket<&Machine>, Rejected> {
+    pub(crate) fn ticket(&self) -> Result<Ticket<&Machine>, Rejected> {
         let admission = self.machine.admit()?;
         Ok(Ticket::new(&*self.machine, admission))
     }

@@ -16,7 +16,7 @@ pub(super) struct Admission {
 }
 
 /// Reports the result of a call exactly once, whatever happens to the call.
-pub(super) struct Ticket<M: Deref<Target = Machine>> {
+pub(crate) struct Ticket<M: Deref<Target = Machine>> {
     machine: M,
     admission: Admission,
     open: bool,
@@ -31,7 +31,7 @@ impl<M: Deref<Target = Machine>> Ticket<M> {
         }
     }
 
-    pub(super) fn record(mut self, outcome: Outcome) {
+    pub(crate) fn record(mut self, outcome: Outcome) {
         self.open = false;
         self.machine.record(self.admission, outcome);
     }

@@ -36,7 +36,7 @@ pub struct Bulkhead {
     inner: Arc<Inner>,
 }
 
-struct Inner {
+pub(crate) struct Inner {
     permits: Permits,
     /// The longest wait, in nanoseconds.
     wait: AtomicU64,
@@ -204,7 +204,7 @@ impl Bulkhead {
         future.await
     }
 
-    async fn slot(&self, deadline: crate::Deadline) -> Result<Slot<&Inner>, Rejected> {
+    pub(crate) async fn slot(&self, deadline: crate::Deadline) -> Result<Slot<&Inner>, Rejected> {
         let inner = &*self.inner;
         inner.take_within(deadline).await?;
         Ok(Slot(inner))
@@ -248,7 +248,7 @@ impl Inner {
     }
 }
 
-fn validate(max: u32, queue: u32, wait: Duration) -> Result<(), ConfigError> {
+pub(crate) fn validate(max: u32, queue: u32, wait: Duration) -> Result<(), ConfigError> {
     check::at_least_one("max", max.into())?;
     if queue > 0 {
         check::positive("wait", wait)?;
@@ -257,7 +257,7 @@ fn validate(max: u32, queue: u32, wait: Duration) -> Result<(), ConfigError> {
 }
 
 /// Returns its permit when dropped.
-struct Slot<I: std::ops::Deref<Target = Inner>>(I);
+pub(crate) struct Slot<I: std::ops::Deref<Target = Inner>>(I);
 
 impl<I: std::ops::Deref<Target = Inner>> Drop for Slot<I> {
     fn drop(&mut self) {

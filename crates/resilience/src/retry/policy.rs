@@ -2,12 +2,13 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use super::{Backoff, Jitter, RetryBudget, RetryDecision, RetryGrant, decide};
+use super::{Backoff, InFlight, Jitter, RetryBudget, RetryDecision, RetryGrant, decide};
 use crate::{
     ConfigError, Deadline, Error, Name, SharedClock, TokioClock, clock,
     error::check,
     observer::{Event, SharedObserver, Watch},
     random::Random,
+    sync::{Settings, nanos},
 };
 
 /// The settings of a retry policy.
@@ -19,8 +20,10 @@ pub struct RetryConfig {
     /// Attempts in all, the first included. Default: 3.
     pub max_attempts: u32,
     /// The first wait. Default: 50 ms.
+    #[cfg_attr(feature = "serde", serde(with = "crate::duration"))]
     pub base: Duration,
     /// The longest wait of the policy's own. Default: 5 s.
+    #[cfg_attr(feature = "serde", serde(with = "crate::duration"))]
     pub longest: Duration,
     /// How the waits are spread. Default: full jitter.
     pub jitter: Jitter,
@@ -120,7 +123,7 @@ impl RetryBuilder {
         Ok(Retry {
             inner: Arc::new(Inner {
                 name: self.name,
-                config: self.config,
+                config: Settings::new(pack(&self.config)),
                 random: Arc::new(random),
                 budget: self.budget,
                 observer: self.observer,
@@ -165,7 +168,7 @@ pub struct Retry {
 #[derive(Debug)]
 struct Inner {
     name: Name,
-    config: RetryConfig,
+    config: Settings<4>,
     random: Arc<Random>,
     budget: Option<RetryBudget>,
     observer: Watch,
@@ -183,26 +186,24 @@ impl Retry {
         }
     }
 
-    /// The settings.
-    pub fn config(&self) -> &RetryConfig {
-        &self.inner.config
+    /// The name that events carry.
+    pub fn name(&self) -> &str {
+        &self.inner.name
     }
 
-    /// The same policy, its budget included, with other settings.
+    /// The settings in force.
+    pub fn config(&self) -> RetryConfig {
+        unpack(self.inner.config.load())
+    }
+
+    /// Changes the settings for calls that begin from now on; the budget stays.
     ///
     /// # Errors
-    /// Names the first setting that makes no sense.
-    pub fn with_config(&self, config: RetryConfig) -> Result<Self, ConfigError> {
+    /// Names the first setting that makes no sense; the old ones stay then.
+    pub fn reconfigure(&self, config: &RetryConfig) -> Result<(), ConfigError> {
         config.validate()?;
-        Ok(Self {
-            inner: Arc::new(Inner {
-                name: self.inner.name.clone(),
-                config,
-                random: Arc::clone(&self.inner.random),
-                budget: self.inner.budget.clone(),
-                observer: self.inner.observer.clone(),
-            }),
-        })
+        self.inner.config.store(pack(config));
+        Ok(())
     }
 
     /// Calls `operation` until it succeeds, `classify` says stop, or attempts
@@ -265,7 +266,7 @@ impl Retry {
 
     /// The loop behind every form: `decide` sees the whole result, so that a
     /// value may be worth another attempt too.
-    pub(crate) async fn attempts<R, Fut>(
+    async fn attempts<R, Fut>(
         &self,
         deadline: Deadline,
         decide: impl Fn(&R) -> RetryDecision,
@@ -274,65 +275,126 @@ impl Retry {
     where
         Fut: Future<Output = R>,
     {
-        let inner = &*self.inner;
-        let _in_flight = inner.budget.as_ref().map(RetryBudget::call);
-        // A retry stays in the budget's count of retries under way for as long
-        // as it runs.
-        let mut grant: Option<RetryGrant> = None;
-        let mut backoff: Option<Backoff> = None;
-        let mut number = 1;
+        let mut session = self.session(deadline);
         loop {
-            if let Some(grant) = &mut grant {
-                grant.spend();
-            }
-            let result = operation(Attempt { number, deadline }).await;
-            drop(grant.take());
-            let asked = match decide(&result) {
-                RetryDecision::Stop => return result,
-                RetryDecision::Retry => Duration::ZERO,
-                RetryDecision::RetryAfter(wait) => wait,
-            };
-            if number >= inner.config.max_attempts {
-                return result;
-            }
-            let Ok(waits) = inner.backoff(&mut backoff) else {
+            let result = operation(session.attempt()).await;
+            let Some(delay) = session.next(decide(&result)) else {
                 return result;
             };
-            let delay = waits.next_delay().max(asked);
-            if !deadline.is_never() && delay >= deadline.remaining(&TokioClock) {
-                return result;
-            }
-            if let Some(budget) = &inner.budget {
-                grant = budget.try_retry();
-                if grant.is_none() {
-                    inner
-                        .observer
-                        .emit(&Event::BudgetExhausted { by: &inner.name });
-                    return result;
-                }
-            }
-            number += 1;
-            inner.observer.emit(&Event::Retry {
-                by: &inner.name,
-                attempt: number,
-                delay,
-            });
             drop(result);
             tokio::time::sleep(delay).await;
         }
     }
+
+    /// Begins a call.
+    pub(crate) fn session(&self, deadline: Deadline) -> Session<'_> {
+        let inner = &*self.inner;
+        Session {
+            inner,
+            deadline,
+            number: 0,
+            in_flight: inner.budget.as_ref().map(RetryBudget::call),
+            grant: None,
+            backoff: None,
+        }
+    }
 }
 
-impl Inner {
-    /// The waits of one call, made when the first is needed.
-    fn backoff<'a>(&self, waits: &'a mut Option<Backoff>) -> Result<&'a mut Backoff, ConfigError> {
-        let made = match waits.take() {
-            Some(made) => made,
-            None => Backoff::new(self.config.base, self.config.longest)?
-                .jitter(self.config.jitter)
-                .random(Arc::clone(&self.random)),
+/// One call and its attempts.
+#[derive(Debug)]
+pub(crate) struct Session<'a> {
+    inner: &'a Inner,
+    deadline: Deadline,
+    number: u32,
+    #[expect(dead_code, reason = "counts the call as in flight until it is dropped")]
+    in_flight: Option<InFlight>,
+    /// Paid for the attempt under way; a wait that is cancelled gives it back.
+    grant: Option<RetryGrant>,
+    backoff: Option<Backoff>,
+}
+
+impl Session<'_> {
+    /// Begins the next attempt.
+    pub(crate) fn attempt(&mut self) -> Attempt {
+        self.number = self.number.saturating_add(1);
+        if let Some(grant) = &mut self.grant {
+            grant.spend();
+        }
+        Attempt {
+            number: self.number,
+            deadline: self.deadline,
+        }
+    }
+
+    /// The wait before the next attempt, if there is to be one.
+    pub(crate) fn next(&mut self, decision: RetryDecision) -> Option<Duration> {
+        self.grant = None;
+        let asked = match decision {
+            RetryDecision::Stop => return None,
+            RetryDecision::Retry => Duration::ZERO,
+            RetryDecision::RetryAfter(wait) => wait,
         };
-        Ok(waits.insert(made))
+        let inner = self.inner;
+        let config = unpack(inner.config.load());
+        if self.number >= config.max_attempts {
+            return None;
+        }
+        let delay = self.wait(&config)?.max(asked);
+        if !self.deadline.is_never() && delay >= self.deadline.remaining(&TokioClock) {
+            return None;
+        }
+        if let Some(budget) = &inner.budget {
+            self.grant = budget.try_retry();
+            if self.grant.is_none() {
+                inner
+                    .observer
+                    .emit(&Event::BudgetExhausted { by: &inner.name });
+                return None;
+            }
+        }
+        inner.observer.emit(&Event::Retry {
+            by: &inner.name,
+            attempt: self.number.saturating_add(1),
+            delay,
+        });
+        Some(delay)
+    }
+
+    /// The policy's own wait. The sequence is made when it is first needed.
+    fn wait(&mut self, config: &RetryConfig) -> Option<Duration> {
+        if self.backoff.is_none() {
+            let waits = Backoff::new(config.base, config.longest).ok()?;
+            let random = Arc::clone(&self.inner.random);
+            self.backoff = Some(waits.jitter(config.jitter).random(random));
+        }
+        self.backoff.as_mut().map(Backoff::next_delay)
+    }
+}
+
+fn pack(config: &RetryConfig) -> [u64; 4] {
+    let jitter = match config.jitter {
+        Jitter::None => 0,
+        Jitter::Full => 1,
+        Jitter::Decorrelated => 2,
+    };
+    [
+        config.max_attempts.into(),
+        nanos(config.base),
+        nanos(config.longest),
+        jitter,
+    ]
+}
+
+fn unpack([attempts, base, longest, jitter]: [u64; 4]) -> RetryConfig {
+    RetryConfig {
+        max_attempts: u32::try_from(attempts).unwrap_or(u32::MAX),
+        base: Duration::from_nanos(base),
+        longest: Duration::from_nanos(longest),
+        jitter: match jitter {
+            0 => Jitter::None,
+            1 => Jitter::Full,
+            _ => Jitter::Decorrelated,
+        },
     }
 }
 
@@ -344,7 +406,8 @@ pub struct Attempt {
 }
 
 impl Attempt {
-    pub(crate) fn first(deadline: Deadline) -> Self {
+    /// The only attempt of a call that is not retried.
+    pub(crate) fn only(deadline: Deadline) -> Self {
         Self {
             number: 1,
             deadline,
