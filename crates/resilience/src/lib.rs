@@ -11,12 +11,16 @@ mod duration;
 mod error;
 #[cfg(feature = "tokio")]
 mod hedge;
+#[cfg(feature = "metrics")]
+mod metrics_observer;
 mod name;
 mod observer;
 #[cfg(feature = "tokio")]
 mod pipeline;
 mod random;
 mod rate_limit;
+#[cfg(feature = "tokio")]
+mod registry;
 mod retry;
 mod shed;
 mod sliding;
@@ -24,6 +28,10 @@ mod sync;
 mod throttle;
 #[cfg(feature = "tokio")]
 mod timeout;
+#[cfg(feature = "tower")]
+pub mod tower;
+#[cfg(feature = "tracing")]
+mod tracing_observer;
 
 pub use adaptive::{AdaptiveLimit, AdaptiveLimitBuilder, AdaptivePermit, Algorithm};
 pub use breaker::{
@@ -39,6 +47,10 @@ pub use deadline::Deadline;
 pub use error::{ConfigError, Error, Rejected, RejectedKind};
 #[cfg(feature = "tokio")]
 pub use hedge::{Hedge, HedgeBuilder};
+#[cfg(feature = "macros")]
+pub use mainstay_resilience_macros::{resilient, timeout};
+#[cfg(feature = "metrics")]
+pub use metrics_observer::MetricsObserver;
 pub use name::Name;
 pub use observer::{Event, Observer, SharedObserver};
 #[cfg(feature = "tokio")]
@@ -50,6 +62,8 @@ pub use rate_limit::{
     KeyedRateLimiter, KeyedRateLimiterBuilder, Quota, RateLimitState, RateLimiter,
 };
 #[cfg(feature = "tokio")]
+pub use registry::{Registry, RegistryConfig, RegistrySnapshot, ReloadError};
+#[cfg(feature = "tokio")]
 pub use retry::{Attempt, Retry, RetryBuilder, RetryConfig};
 pub use retry::{
     Backoff, InFlight, Jitter, RetryBudget, RetryBudgetBuilder, RetryDecision, RetryGrant,
@@ -58,3 +72,10 @@ pub use shed::{Priority, ShedPermit, Shedder, ShedderBuilder};
 pub use throttle::{Throttle, ThrottleBuilder, ThrottlePermit};
 #[cfg(feature = "tokio")]
 pub use timeout::{Timeout, timeout};
+#[cfg(feature = "tracing")]
+pub use tracing_observer::TracingObserver;
+
+#[cfg(feature = "macros")]
+#[doc(hidden)]
+#[path = "macro_support.rs"]
+pub mod __macros;

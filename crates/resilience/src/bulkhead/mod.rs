@@ -5,12 +5,15 @@ mod queue;
 use std::{fmt, future::Future, pin::pin, sync::Arc, time::Duration};
 
 use crate::{
-    ConfigError, Error, Name, Rejected, RejectedKind,
+    ConfigError, Name, Rejected, RejectedKind,
     error::check,
     observer::{SharedObserver, Watch},
     sync::{AtomicU64, Ordering, nanos},
 };
 use queue::Permits;
+
+#[cfg(feature = "tokio")]
+use crate::{Deadline, Error};
 
 /// A bound on the calls in flight, with a bounded queue in front of it: a
 /// handle to one shared state, cheap to clone.
@@ -149,17 +152,14 @@ impl Bulkhead {
     /// # Errors
     /// The refusal, when the queue is full or the wait was too long.
     pub async fn acquire(&self) -> Result<BulkheadPermit, Rejected> {
-        self.acquire_within(crate::Deadline::never()).await
+        self.acquire_within(Deadline::never()).await
     }
 
     /// The same, waiting no longer than `deadline` leaves.
     ///
     /// # Errors
     /// As [`acquire`](Self::acquire).
-    pub async fn acquire_within(
-        &self,
-        deadline: crate::Deadline,
-    ) -> Result<BulkheadPermit, Rejected> {
+    pub async fn acquire_within(&self, deadline: Deadline) -> Result<BulkheadPermit, Rejected> {
         self.inner.take_within(deadline).await?;
         Ok(self.permit())
     }
@@ -172,7 +172,7 @@ impl Bulkhead {
         &self,
         future: impl Future<Output = Result<T, E>>,
     ) -> Result<T, Error<E>> {
-        self.run_within(crate::Deadline::never(), future).await
+        self.run_within(Deadline::never(), future).await
     }
 
     /// Runs `future` with a permit, waiting for it no longer than `deadline`
@@ -182,7 +182,7 @@ impl Bulkhead {
     /// As [`run`](Self::run).
     pub async fn run_within<T, E>(
         &self,
-        deadline: crate::Deadline,
+        deadline: Deadline,
         future: impl Future<Output = Result<T, E>>,
     ) -> Result<T, Error<E>> {
         let _slot = self.slot(deadline).await.map_err(Error::Rejected)?;
@@ -198,13 +198,13 @@ impl Bulkhead {
         future: impl Future<Output = Result<T, Error<E>>>,
     ) -> Result<T, Error<E>> {
         let _slot = self
-            .slot(crate::Deadline::never())
+            .slot(Deadline::never())
             .await
             .map_err(Error::Rejected)?;
         future.await
     }
 
-    pub(crate) async fn slot(&self, deadline: crate::Deadline) -> Result<Slot<&Inner>, Rejected> {
+    pub(crate) async fn slot(&self, deadline: Deadline) -> Result<Slot<&Inner>, Rejected> {
         let inner = &*self.inner;
         inner.take_within(deadline).await?;
         Ok(Slot(inner))
@@ -238,7 +238,7 @@ impl Inner {
     }
 
     #[cfg(feature = "tokio")]
-    async fn take_within(&self, deadline: crate::Deadline) -> Result<(), Rejected> {
+    async fn take_within(&self, deadline: Deadline) -> Result<(), Rejected> {
         if self.permits.try_take().is_ok() {
             return Ok(());
         }

@@ -206,14 +206,11 @@ impl RetryBudget {
                 (retrying < most).then(|| retrying + 1)
             })?;
         }
-        let source = match inner.withdraw() {
-            Some(source) => source,
-            None => {
-                if bounded {
-                    inner.retrying.fetch_sub(1, Ordering::Relaxed);
-                }
-                return None;
+        let Some(source) = inner.withdraw() else {
+            if bounded {
+                inner.retrying.fetch_sub(1, Ordering::Relaxed);
             }
+            return None;
         };
         Some(RetryGrant {
             inner: Arc::clone(inner),

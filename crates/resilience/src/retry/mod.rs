@@ -12,6 +12,7 @@ pub use budget::{InFlight, RetryBudget, RetryBudgetBuilder, RetryGrant};
 #[cfg(feature = "tokio")]
 pub use policy::{Attempt, Retry, RetryBuilder, RetryConfig};
 
+#[cfg(feature = "tokio")]
 use crate::Error;
 
 /// Whether to try again after a failure.
@@ -28,6 +29,7 @@ pub enum RetryDecision {
 /// What to do about a failure of a guarded call: a timeout may be tried again,
 /// a refusal only once the policy that refused says when, and `classify`
 /// decides about the operation's own errors.
+#[cfg(feature = "tokio")]
 pub(crate) fn decide<E>(
     error: &Error<E>,
     classify: impl FnOnce(&E) -> RetryDecision,
