@@ -1,1 +1,52 @@
 //! All SQL of Mainstay: the database manager and the repositories.
+//!
+//! [`Database`] starts in observable phases and only then serves. Repositories
+//! are narrow handles got from it; each method takes the [`Call`] in whose
+//! name it runs, sees and changes only rows of the caller's workspace, ends by
+//! the call's deadline, and writes its audit row (and, where others must hear
+//! of it, an outbox row) in the same transaction as the change.
+//!
+//! # How to add a repository method
+//! 1. Write the statement as one static text; scope it by `workspace_id`.
+//! 2. One statement that changes state carries its audit row as a CTE; several
+//!    run in `Inner::transaction` with `conn.record(…)`.
+//! 3. Personal data goes through a `Sealer`, never into a plain column; add the
+//!    column to `docs/DATA-PROTECTION.md`, whose test fails otherwise.
+//! 4. Return domain types and [`DbError`], nothing of the driver.
+
+mod call;
+mod config;
+mod database;
+mod error;
+mod fresh;
+mod keys;
+mod migrate;
+mod page;
+pub mod repositories;
+mod statements;
+mod trail;
+
+pub use call::{Call, OpenCall};
+pub use config::{Config, ConfigError};
+pub use database::{Database, DatabaseStatus, Phase, PoolStatus, StartError};
+pub use error::DbError;
+pub use migrate::{Migration, SchemaError};
+pub use page::{Page, PageRequest};
+pub use repositories::{
+    accounts::{Accounts, Credentials, Joining, Registration},
+    agents::{AgentMetrics, Agents, NewAgent},
+    audit::{Audit, AuditFilter, AuditRecord},
+    conversations::{ConversationPatch, Conversations, NewConversation},
+    decisions::{Decisions, LoggedDecision},
+    executions::{BeginExecution, Executions, FinishExecution, StoredAnswer},
+    idempotency::{Claim, ClaimId, Idempotency, StoredResponse},
+    instances::Instances,
+    knowledge::{DocumentSummary, Knowledge, NewDocument},
+    messages::{BeginRun, Begun, FinishRun, Messages},
+    outbox::{Outbox, OutboxEvent},
+    personas::Personas,
+    sessions::{NewSession, RevokedSession, Rotation, SessionInfo, Sessions},
+    signing_keys::{SigningKeyRecord, SigningKeys},
+    usage::{CacheHit, Usage, UsageGroup, UsageLine},
+    workspaces::{NewInvitation, WorkspacePatch, Workspaces},
+};

@@ -47,6 +47,13 @@ CREATE TABLE idempotency_keys (
 );
 CREATE INDEX idempotency_keys_expired ON idempotency_keys (expires_at);
 
+-- The servers that are alive. What a silent one left running is interrupted.
+CREATE TABLE instances (
+    id         uuid        PRIMARY KEY,
+    started_at timestamptz NOT NULL,
+    seen_at    timestamptz NOT NULL
+);
+
 -- The oldest schema version that a server may have been built for and still
 -- serve. A migration that breaks older servers raises it; see migrations/README.md.
 CREATE TABLE schema_requirement (

@@ -1,0 +1,65 @@
+//! Keeping the pool in shape while the server runs.
+
+use super::{Database, Inner};
+use mainstay_resilience::Deadline;
+use std::{sync::atomic::Ordering, time::Duration};
+
+/// How often the pool is looked at.
+const PERIOD: Duration = Duration::from_secs(1);
+
+impl Database {
+    /// Keeps the minimum of connections open, replaces old ones one at a time,
+    /// and notices when Postgres is back. Runs until the database is closed;
+    /// the caller spawns it.
+    pub async fn maintain(&self) {
+        while !self.0.pool.is_closed() {
+            tokio::time::sleep(PERIOD).await;
+            if self.0.serving.load(Ordering::Acquire) {
+                self.0.retire_one();
+                self.0.top_up().await;
+            }
+        }
+    }
+}
+
+impl Inner {
+    /// Removes at most one connection that is too old or dead, so that they
+    /// are never all replaced at the same moment.
+    fn retire_one(&self) {
+        let lifetime = Duration::from_secs(self.config.max_lifetime_s);
+        let mut retired = false;
+        self.pool.retain(|client, metrics| {
+            let old = !retired && metrics.age() > lifetime;
+            retired |= old;
+            !old && !client.is_closed()
+        });
+    }
+
+    /// Opens what is missing to the minimum; that is also how Postgres's return
+    /// is noticed. Idle connections are held meanwhile, or they would be handed
+    /// out instead of new ones.
+    async fn top_up(&self) {
+        let mut held = Vec::new();
+        while self.pool.status().size < self.config.min_connections {
+            match self.acquire(Deadline::never()).await {
+                Ok(conn) => held.push(conn),
+                Err(_) => return, // the reason is in the status
+            }
+        }
+        if !held.is_empty() || self.progress.read().1.is_some() {
+            self.probe().await;
+        }
+    }
+
+    /// Asks a real question after trouble, and forgets the trouble when it is answered.
+    async fn probe(&self) {
+        let asked = self
+            .run(Deadline::after(&*self.clock, PERIOD), |conn| async move {
+                conn.query(crate::statements::VERIFY, &[]).await.map(drop)
+            })
+            .await;
+        if asked.is_ok() {
+            self.progress.explain(None);
+        }
+    }
+}

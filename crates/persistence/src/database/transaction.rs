@@ -1,0 +1,201 @@
+//! The two ways to the database: one statement, or one transaction.
+
+use super::{Inner, lease::Conn};
+use crate::error::{DbError, Failure};
+use deadpool_postgres::{PoolError, TimeoutType, Timeouts};
+use mainstay_resilience::Deadline;
+use std::{future::Future, sync::atomic::Ordering, time::Duration};
+
+/// How much a transaction sees of others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Isolation {
+    /// Every statement sees what was committed before it.
+    ReadCommitted,
+    /// As if transactions ran one after the other; conflicts are retried.
+    Serializable,
+}
+
+impl Isolation {
+    const fn begin(self) -> &'static str {
+        match self {
+            Self::ReadCommitted => "BEGIN",
+            Self::Serializable => "BEGIN ISOLATION LEVEL SERIALIZABLE",
+        }
+    }
+}
+
+/// Tries of a transaction that others' work made Postgres undo.
+const ATTEMPTS: u32 = 5;
+
+impl Inner {
+    /// Runs `work` without a transaction of its own: for single statements,
+    /// which Postgres makes atomic by itself.
+    pub(crate) async fn run<T, F, Fut>(&self, deadline: Deadline, work: F) -> Result<T, DbError>
+    where
+        F: Fn(Conn) -> Fut,
+        Fut: Future<Output = Result<T, Failure>>,
+    {
+        if self.config.pgbouncer {
+            // A pooler in transaction mode may change the server between statements.
+            return self
+                .transaction(Isolation::ReadCommitted, deadline, work)
+                .await;
+        }
+        self.ready()?;
+        self.bounded(deadline, async {
+            for attempt in 1.. {
+                let conn = self.acquire(deadline).await?;
+                let outcome = work(conn.clone()).await;
+                conn.close();
+                match outcome {
+                    Err(Failure::Contended) if attempt < ATTEMPTS => self.pause(attempt).await,
+                    other => return other.map_err(DbError::from),
+                }
+            }
+            Err(DbError::unavailable())
+        })
+        .await
+    }
+
+    /// Runs `work` in a transaction and commits when it succeeds. When Postgres
+    /// undoes it for a conflict or a deadlock, `work` runs again; so it must
+    /// not act on anything but the database.
+    pub(crate) async fn transaction<T, F, Fut>(
+        &self,
+        isolation: Isolation,
+        deadline: Deadline,
+        work: F,
+    ) -> Result<T, DbError>
+    where
+        F: Fn(Conn) -> Fut,
+        Fut: Future<Output = Result<T, Failure>>,
+    {
+        self.ready()?;
+        self.bounded(deadline, async {
+            for attempt in 1.. {
+                let conn = self.acquire(deadline).await?;
+                let outcome = once(&conn, isolation, &work).await;
+                conn.close();
+                match outcome {
+                    Err(Failure::Contended) if attempt < ATTEMPTS => self.pause(attempt).await,
+                    other => return other.map_err(DbError::from),
+                }
+            }
+            Err(DbError::unavailable())
+        })
+        .await
+    }
+
+    fn ready(&self) -> Result<(), DbError> {
+        if self.serving.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        Err(DbError::Starting {
+            phase: self.progress.read().0.as_str(),
+        })
+    }
+
+    /// Ends `work` by the deadline or the limit of one operation.
+    async fn bounded<T>(
+        &self,
+        deadline: Deadline,
+        work: impl Future<Output = Result<T, DbError>>,
+    ) -> Result<T, DbError> {
+        let limit = deadline
+            .remaining(&*self.clock)
+            .min(self.config.statement_timeout());
+        if limit.is_zero() {
+            return Err(DbError::DeadlineExceeded);
+        }
+        tokio::time::timeout(limit, work)
+            .await
+            .unwrap_or(Err(DbError::DeadlineExceeded))
+    }
+
+    /// Borrows a connection, waiting no longer than allowed and in a queue no
+    /// longer than allowed.
+    pub(crate) async fn acquire(&self, deadline: Deadline) -> Result<Conn, DbError> {
+        let waiting = Waiting::enter(self)?;
+        let wait = deadline
+            .remaining(&*self.clock)
+            .min(self.config.acquire_timeout());
+        let timeouts = Timeouts {
+            wait: Some(wait),
+            create: Some(self.config.connect_timeout()),
+            recycle: Some(self.config.connect_timeout()),
+        };
+        let object = self
+            .pool
+            .timeout_get(&timeouts)
+            .await
+            .map_err(|error| self.refused(error))?;
+        drop(waiting);
+        Ok(Conn::new(
+            object,
+            self.connector.clone(),
+            self.handle.clone(),
+            self.config.pgbouncer,
+        ))
+    }
+
+    fn refused(&self, error: PoolError) -> DbError {
+        let reason = match &error {
+            PoolError::Timeout(TimeoutType::Wait) => {
+                "all connections are busy; raise database.max_connections or look for slow queries"
+                    .to_owned()
+            }
+            PoolError::Timeout(_) => "Postgres does not answer to connecting".to_owned(),
+            PoolError::Backend(cause) => super::start::explain(cause),
+            other => other.to_string(),
+        };
+        tracing::warn!(name: "database.no_connection", "no database connection: {reason}");
+        self.progress.explain(Some(reason));
+        DbError::unavailable()
+    }
+
+    /// Waits a little longer before every further try, by a random part, so
+    /// that those who collided do not collide again.
+    async fn pause(&self, attempt: u32) {
+        let longest = Duration::from_millis(5 << attempt.min(6));
+        tokio::time::sleep(longest.mul_f64(crate::fresh::jitter())).await;
+    }
+}
+
+async fn once<T, F, Fut>(conn: &Conn, isolation: Isolation, work: &F) -> Result<T, Failure>
+where
+    F: Fn(Conn) -> Fut,
+    Fut: Future<Output = Result<T, Failure>>,
+{
+    conn.begin(isolation.begin()).await?;
+    match work(conn.clone()).await {
+        Ok(value) => {
+            conn.commit().await?;
+            Ok(value)
+        }
+        Err(failure) => {
+            // When even the rollback fails, the lease throws the connection away.
+            let _ = conn.rollback().await;
+            Err(failure)
+        }
+    }
+}
+
+/// A place in the queue for a connection, given back when it is dropped.
+struct Waiting<'a>(&'a Inner);
+
+impl<'a> Waiting<'a> {
+    fn enter(inner: &'a Inner) -> Result<Self, DbError> {
+        let before = inner.waiting.fetch_add(1, Ordering::AcqRel);
+        let place = Self(inner);
+        if before >= inner.config.max_waiting {
+            return Err(DbError::unavailable());
+        }
+        Ok(place)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::AcqRel);
+    }
+}
