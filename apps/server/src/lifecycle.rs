@@ -101,7 +101,8 @@ impl Lifecycle {
             () = self.hard.cancelled() => false,
             () = tokio::time::sleep(patience) => false,
         };
-        if finished {
+        // A second signal ends tasks too, and that is no orderly end.
+        if finished && !self.hard.is_cancelled() {
             return Ending::Drained;
         }
         let unfinished = self.tasks.len();

@@ -9,3 +9,5 @@
 )]
 
 mod generated;
+mod harness;
+mod http;
