@@ -1,5 +1,6 @@
 //! `cargo xtask ci`: everything that must hold before a change is good, with timings.
 
+use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
@@ -31,7 +32,8 @@ pub(crate) fn ci() -> Result<()> {
         run_ok(&mut cargo(&["fmt", "--all", "--check"]))
     })
     .and_then(|()| check("tidy", &mut tidy::tidy))
-    .and_then(|()| check("licences and sources", &mut || deny(&root)))
+    .and_then(|()| check("licences and sources", &mut || licences(&root)))
+    .and_then(|()| check("alerts", &mut || alerts(&root)))
     .and_then(|()| {
         check("clippy", &mut || {
             run_ok(&mut cargo(&[
@@ -74,16 +76,30 @@ pub(crate) fn ci() -> Result<()> {
     }
 }
 
-/// Runs cargo-deny where it is installed. What it checks offline changes only
-/// with the dependencies, and building it takes minutes, so its absence is said and not fatal.
-fn deny(root: &std::path::Path) -> Result<()> {
-    if capture(Command::new("cargo-deny").arg("--version")).is_err() {
-        eprintln!("    skipped: cargo-deny is not installed (`cargo install --locked cargo-deny`)");
+/// Runs a check whose tool is not Rust's own. Getting the tool takes minutes
+/// or another package manager, so its absence is said and is not fatal.
+fn with_tool(root: &Path, tool: &str, source: &str, arguments: &[&str]) -> Result<()> {
+    if capture(Command::new(tool).arg("--version")).is_err() {
+        eprintln!("    skipped: {tool} is not installed ({source})");
         return Ok(());
     }
-    run_ok(
-        Command::new("cargo-deny")
-            .args(["--all-features", "check", "bans", "licenses", "sources"])
-            .current_dir(root),
+    run_ok(Command::new(tool).args(arguments).current_dir(root))
+}
+
+fn licences(root: &Path) -> Result<()> {
+    with_tool(
+        root,
+        "cargo-deny",
+        "`cargo install --locked cargo-deny`",
+        &["--all-features", "check", "bans", "licenses", "sources"],
+    )
+}
+
+fn alerts(root: &Path) -> Result<()> {
+    with_tool(
+        root,
+        "promtool",
+        "it comes with Prometheus",
+        &["test", "rules", "deploy/prometheus/alerts_test.yml"],
     )
 }

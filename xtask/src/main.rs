@@ -13,16 +13,19 @@
     reason = "the terminal is this program's interface"
 )]
 
+mod bench;
 mod ci;
 mod codegen;
 mod db;
 mod dev;
+mod http;
 mod interrupt;
 mod nextest;
 mod process;
 mod project;
 mod report;
 mod servers;
+mod stack;
 mod test;
 mod tidy;
 mod upstream;
@@ -59,6 +62,9 @@ enum Task {
     },
     /// Everything that must hold: format, tidy, clippy, documentation, tests
     Ci,
+    /// Measure, and write the page under docs/benchmarks
+    #[command(subcommand)]
+    Bench(bench::BenchTask),
     /// Run the scripted AI upstream
     Upstream(upstream::UpstreamArgs),
 }
@@ -87,6 +93,7 @@ fn execute(task: &Task) -> Result<()> {
         Task::Tidy => tidy::tidy(),
         Task::Codegen { check } => codegen::codegen(*check),
         Task::Ci => ci::ci(),
+        Task::Bench(task) => bench::bench(task),
         Task::Upstream(args) => upstream::upstream(args),
     }
 }

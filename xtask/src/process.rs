@@ -221,6 +221,8 @@ pub(crate) fn capture(command: &mut Command) -> Result<String> {
         .stdin(Stdio::null())
         .output()
         .with_context(|| format!("cannot start {program}"))?;
+    // A Ctrl-C in the terminal reached the command as well; its failure is then no news.
+    interrupt::check()?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         bail!(
@@ -231,6 +233,13 @@ pub(crate) fn capture(command: &mut Command) -> Result<String> {
         );
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Runs a long command that must succeed and returns its standard output;
+/// what it says on standard error is shown as it comes.
+pub(crate) fn capture_output(command: &mut Command) -> Result<String> {
+    command.stderr(Stdio::inherit());
+    capture(command)
 }
 
 /// The command as one would type it.

@@ -43,10 +43,7 @@ pub(crate) fn test(args: &TestArgs) -> Result<()> {
     if args.long {
         variables.push(("MAINSTAY_TEST_LONG", "1".to_owned()));
     }
-    variables.push((
-        "MAINSTAY_TEST_UPSTREAM_BIN",
-        upstream_program(&project)?,
-    ));
+    variables.push(("MAINSTAY_TEST_UPSTREAM_BIN", upstream_program(&project)?));
     let mut tests = runner.command(&project.root);
     tests
         .args(scope(&args.package))

@@ -1,0 +1,270 @@
+//! The whole request path beside a bare handler that verifies the same token
+//! and returns the same bytes.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::load::{Generator, Measured, Target};
+use super::machine::{self, resident_mb};
+use crate::http::{exchange, is_ready, post};
+use crate::process::{Service, Signal, guarded, run_ok};
+use crate::project::Project;
+use crate::report::step;
+use crate::servers::free_port;
+use crate::stack::{Options, Stack};
+use crate::test::cargo;
+
+const EXECUTE: &str = "/api/v1/ai/execute";
+const QUESTION: &str = "Which tier answers when the disk is sick?";
+const CONNECTIONS: u32 = 32;
+
+/// How long to measure.
+#[derive(Args, Debug)]
+pub(crate) struct HttpArgs {
+    /// Seconds of each run
+    #[arg(long, default_value_t = 10)]
+    seconds: u32,
+    /// Runs of each side, alternating; the median counts
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// Different questions asked to fill the caches
+    #[arg(long, default_value_t = 20_000)]
+    questions: usize,
+}
+
+/// What was measured of one side.
+struct Side {
+    saturated: Measured,
+    half: Measured,
+}
+
+/// Measures and returns the page.
+pub(super) fn measure(project: &Project, args: &HttpArgs) -> Result<String> {
+    let generator = Generator::find_or_install(project)?;
+    let bare_program = build_bare(project)?;
+    let port = free_port()?;
+    let mut stack = Stack::start(
+        project,
+        &Options {
+            name: "bench",
+            port,
+            fresh: true,
+            release: true,
+            scripted_ai: true,
+            // One client asks as fast as it can; the limits run, they only allow it.
+            variables: &[
+                ("MAINSTAY__LIMITS__AUTHENTICATED_PER_MINUTE", "1000000000"),
+                ("MAINSTAY__LIMITS__AUTHENTICATED_PER_HOUR", "1000000000"),
+            ],
+        },
+    )?;
+    let idle = resident_mb(stack.server_id()).context("the server's memory is not readable")?;
+    let token = login(&stack, port)?;
+    let body = json!({"prompt": QUESTION}).to_string();
+    let answer = hot_answer(port, &token, &body)?;
+    let bare = Bare::start(&bare_program, project, port, &answer)?;
+    let urls = [
+        format!("http://127.0.0.1:{}{EXECUTE}", bare.port),
+        format!("http://127.0.0.1:{port}{EXECUTE}"),
+    ];
+    let targets = urls.each_ref().map(|url| Target {
+        url,
+        token: &token,
+        body: &body,
+    });
+    let [bare_side, our_side] = step("measure", || sides(&generator, &targets, args))?;
+    stack.check()?;
+    drop(bare);
+    let filled = step("fill the caches", || {
+        fill(project, &generator, &targets[1], args.questions)?;
+        resident_mb(stack.server_id()).context("the server's memory is not readable")
+    })?;
+    Ok(page(
+        args,
+        &bare_side,
+        &our_side,
+        answer.len(),
+        idle,
+        filled,
+    ))
+}
+
+/// Alternates between the two sides, so that a busy minute of the machine hits both.
+fn sides(generator: &Generator, targets: &[Target<'_>; 2], args: &HttpArgs) -> Result<[Side; 2]> {
+    for target in targets {
+        generator.saturate(target, CONNECTIONS, 2)?;
+    }
+    let mut saturated = [Vec::new(), Vec::new()];
+    for _round in 0..args.rounds.max(1) {
+        for (target, runs) in targets.iter().zip(&mut saturated) {
+            runs.push(generator.saturate(target, CONNECTIONS, args.seconds)?);
+        }
+    }
+    let saturated = saturated.map(|runs| median(runs, |run| run.rate));
+    // Half of what the slower side can do, for both: the same load.
+    let rate = saturated[0].rate.min(saturated[1].rate) / 2.0;
+    let mut half = [Vec::new(), Vec::new()];
+    for _round in 0..args.rounds.max(1) {
+        for (target, runs) in targets.iter().zip(&mut half) {
+            runs.push(generator.at_rate(target, CONNECTIONS, args.seconds, rate)?);
+        }
+    }
+    let half = half.map(|runs| median(runs, |run| run.p99));
+    Ok([0, 1].map(|side| Side {
+        saturated: saturated[side],
+        half: half[side],
+    }))
+}
+
+fn median(mut runs: Vec<Measured>, by: impl Fn(&Measured) -> f64) -> Measured {
+    runs.sort_by(|a, b| by(a).total_cmp(&by(b)));
+    runs[runs.len() / 2]
+}
+
+fn login(stack: &Stack, port: u16) -> Result<String> {
+    let credentials = stack.credentials();
+    let answer = post(
+        port,
+        "/api/v1/auth/login",
+        None,
+        &json!({"email": credentials.email, "password": credentials.password}),
+    )?;
+    answer["access_token"]
+        .as_str()
+        .map(str::to_owned)
+        .context("the login answered without an access token")
+}
+
+/// Asks until the answer comes from the hot tier and returns its bytes.
+fn hot_answer(port: u16, token: &str, body: &str) -> Result<String> {
+    let mut last = String::new();
+    for _attempt in 0..3 {
+        let answer = exchange(port, "POST", EXECUTE, Some(token), body)?;
+        if answer.status != 200 {
+            bail!("{EXECUTE} answered {}: {}", answer.status, answer.body);
+        }
+        let value: Value = serde_json::from_str(&answer.body)?;
+        if value["provenance"] == "cache.hot" {
+            return Ok(answer.body);
+        }
+        last = answer.body;
+    }
+    bail!("the question never came from the hot tier; the last answer was {last}")
+}
+
+/// The bare handler; stopped when dropped.
+struct Bare {
+    _service: Service,
+    port: u16,
+}
+
+impl Bare {
+    /// Starts it with the keys of the running server and the bytes of its answer.
+    fn start(program: &Path, project: &Project, server: u16, answer: &str) -> Result<Self> {
+        let state = project.root.join(".mainstay/bench");
+        let keys = exchange(server, "GET", "/.well-known/jwks.json", None, "")?;
+        let (jwks, body) = (state.join("jwks.json"), state.join("answer.json"));
+        fs::write(&jwks, keys.body)?;
+        fs::write(&body, answer)?;
+        let port = free_port()?;
+        let mut command = guarded(program, Signal::TERM);
+        command
+            .args(["--port", &port.to_string(), "--jwks"])
+            .arg(&jwks)
+            .arg("--body")
+            .arg(&body);
+        let log = state.join("bare.log");
+        let mut service = Service::start(
+            "the bare handler",
+            command,
+            Some(&log),
+            Signal::TERM,
+            Duration::from_secs(5),
+        )?;
+        service.wait_until(Duration::from_secs(20), || {
+            Ok(is_ready(port) || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok())
+        })?;
+        Ok(Self {
+            _service: service,
+            port,
+        })
+    }
+}
+
+fn build_bare(project: &Project) -> Result<PathBuf> {
+    step("build the bare handler", || {
+        run_ok(cargo(&project.root).args([
+            "build",
+            "--release",
+            "--package",
+            "mainstay-server",
+            "--example",
+            "bare",
+        ]))
+    })?;
+    let target = crate::project::metadata(&project.root)?.target_directory;
+    Ok(target.join("release/examples/bare").into_std_path_buf())
+}
+
+/// Asks many different questions, each answered by the scripted AI and kept by every tier.
+fn fill(
+    project: &Project,
+    generator: &Generator,
+    target: &Target<'_>,
+    questions: usize,
+) -> Result<()> {
+    let mut lines = String::new();
+    for number in 0..questions {
+        let question = format!("Question {number}: {}", "why does it hold? ".repeat(40));
+        writeln!(lines, "{}", json!({"prompt": question}))?;
+    }
+    let path = project.root.join(".mainstay/bench/questions.jsonl");
+    fs::write(&path, lines)?;
+    generator.post_lines(target, &path, questions, 16)
+}
+
+fn page(args: &HttpArgs, bare: &Side, ours: &Side, bytes: usize, idle: f64, filled: f64) -> String {
+    let ratio = ours.saturated.rate / bare.saturated.rate;
+    let added = ours.half.p99 - bare.half.p99;
+    format!(
+        "# The request path beside a bare handler\n\n\
+         `POST {EXECUTE}` answered from the hot tier, beside an actix handler that verifies the \
+         same token and returns the same {bytes} bytes. Both are release builds on the same \
+         machine as the load generator (oha, {CONNECTIONS} connections), measured alternately, \
+         {} runs of {} s each; the median run counts. The ratio is what carries over to another \
+         machine, the numbers are not.\n\n\
+         | | bare handler | Mainstay |\n| --- | ---: | ---: |\n\
+         | answers per second, saturated | {:.0} | {:.0} |\n\
+         | p50 / p99 at half of Mainstay's saturation (ms) | {:.2} / {:.2} | {:.2} / {:.2} |\n\n\
+         | goal | measured | met |\n| --- | ---: | --- |\n\
+         | at least 0.50 of the bare handler's rate | {ratio:.2} | {} |\n\
+         | less than 1 ms added to p99 at half load | {added:.2} ms | {} |\n\
+         | less than 150 MB resident when idle, default limits | {idle:.0} MB | {} |\n\
+         | less than 2048 MB resident after {} different questions | {filled:.0} MB | {} |\n\n\
+         ---\n`cargo xtask bench http` on {}.\n",
+        args.rounds,
+        args.seconds,
+        bare.saturated.rate,
+        ours.saturated.rate,
+        bare.half.p50,
+        bare.half.p99,
+        ours.half.p50,
+        ours.half.p99,
+        verdict(ratio >= 0.5),
+        verdict(added < 1.0),
+        verdict(idle < 150.0),
+        args.questions,
+        verdict(filled < 2048.0),
+        machine::describe()
+    )
+}
+
+fn verdict(met: bool) -> &'static str {
+    if met { "yes" } else { "**no**" }
+}
