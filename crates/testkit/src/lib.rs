@@ -4,6 +4,8 @@ pub mod database;
 mod environment;
 mod instance;
 pub mod postgres;
+pub mod proxy;
 pub mod redis;
+pub mod upstream;
 
 pub use environment::SetupError;
