@@ -8,6 +8,7 @@ mod connections;
 mod endpoints;
 mod exchange;
 mod extract;
+mod jobs;
 pub mod lifecycle;
 mod openapi;
 mod operation;

@@ -16,9 +16,14 @@ use crate::{
 use actix_web::dev::Payload;
 use bytes::Bytes;
 use jiff::Timestamp;
+use mainstay_domain::UserId;
 use mainstay_identity::{KeySet, Revocations, TokenVerifier};
+use mainstay_realtime::{Admission, Hub};
 use mainstay_resilience::SharedClock;
-use std::sync::{Arc, atomic::AtomicUsize};
+use std::{
+    net::IpAddr,
+    sync::{Arc, atomic::AtomicUsize},
+};
 
 /// Everything that requests are answered with.
 #[derive(Debug)]
@@ -36,6 +41,8 @@ pub(crate) struct Services {
     pub revocations: Arc<Revocations>,
     /// The OpenAPI document as it is sent.
     pub openapi: OpenApi,
+    pub hub: Hub,
+    pub admission: Admission<IpAddr, UserId>,
 }
 
 /// The OpenAPI document, as bytes that are shared and not copied.

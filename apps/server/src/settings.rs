@@ -7,15 +7,27 @@
 //! **To add a setting**, add a field with a documented default to its
 //! section and, if it can be wrong, a line to that section's `validate`.
 
+mod ai;
 mod auth;
+mod cache;
+mod database;
+mod encryption;
 mod limits;
 mod loading;
+mod realtime;
+mod redis;
 mod server;
 mod telemetry;
 
+pub use ai::Ai;
 pub use auth::{Auth, Registration};
+pub use cache::Cache;
+pub use database::Database;
+pub use encryption::Encryption;
 pub use limits::Limits;
 pub use loading::{Sources, load};
+pub use realtime::Realtime;
+pub use redis::Redis;
 pub use server::Server;
 pub use telemetry::{LogFormat, LogLevel, Telemetry};
 
@@ -29,12 +41,24 @@ use std::fmt;
 pub struct Settings {
     /// The HTTP server and the process.
     pub server: Server,
+    /// Postgres.
+    pub database: Database,
+    /// What instances share.
+    pub redis: Redis,
+    /// The memory and disk tiers.
+    pub cache: Cache,
+    /// Model providers.
+    pub ai: Ai,
     /// Accounts and tokens.
     pub auth: Auth,
     /// Rate limits and load shedding.
     pub limits: Limits,
+    /// WebSocket connections.
+    pub realtime: Realtime,
     /// Logs, traces and metrics.
     pub telemetry: Telemetry,
+    /// The keys of everything at rest.
+    pub encryption: Encryption,
 }
 
 /// One setting that is wrong: which, why, and where it was set.
@@ -111,8 +135,12 @@ impl Settings {
             all.append(&mut findings.found);
         };
         section("server", &|f| self.server.validate(f));
+        section("database", &|f| self.database.validate(f));
+        section("redis", &|f| self.redis.validate(f));
+        section("cache", &|f| self.cache.validate(f));
         section("auth", &|f| self.auth.validate(f));
         section("limits", &|f| self.limits.validate(f));
+        section("realtime", &|f| self.realtime.validate(f));
         section("telemetry", &|f| self.telemetry.validate(f));
         all
     }
@@ -122,6 +150,14 @@ impl Settings {
     pub fn schema() -> schemars::Schema {
         schemars::schema_for!(Self)
     }
+}
+
+/// Shows that a secret is set, and not what it is.
+pub(crate) fn masked<S: serde::Serializer>(
+    secret: &Option<secrecy::SecretString>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    secret.as_ref().map(|_| "***").serialize(serializer)
 }
 
 /// Accepts a list, or one string with commas as environment variables carry it.

@@ -4,36 +4,32 @@
 //! actix runs per worker; a hub or limiter built there would exist once per
 //! worker. Each part gets the narrowest handle that does its work.
 
+mod listener;
+mod store;
+
 use crate::{
-    connections::{Connection, Connections},
+    connections::Connections,
+    jobs,
     lifecycle::{Ending, Lifecycle},
     openapi, operations,
-    pipeline::{self, Quotas},
+    pipeline::Quotas,
     readiness::Readiness,
     routing::Router,
     services::{OpenApi, Services},
     settings::Settings,
     telemetry::Metrics,
 };
-use actix_cors::Cors;
-use actix_web::{
-    App, HttpRequest, HttpServer,
-    dev::ServerHandle,
-    middleware::Condition,
-    web::{self, Data},
-};
+use actix_web::dev::ServerHandle;
 use bytes::Bytes;
 use mainstay_identity::{KeyRotation, KeySet, Revocations, TokenConfig, TokenVerifier};
+use mainstay_persistence::Database;
+use mainstay_realtime::{Admission, AdmissionConfig, Hub, HubConfig};
 use mainstay_resilience::SharedClock;
-use socket2::{Domain, Protocol, Socket, Type};
 use std::{
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     sync::{Arc, atomic::AtomicUsize},
     time::Duration,
 };
-
-/// Connections that may wait to be accepted.
-const BACKLOG: i32 = 4096;
 
 /// Why the server did not start. Each is one sentence with a remedy.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +71,7 @@ pub struct Running {
     handle: ServerHandle,
     connections: Connections,
     readiness: Arc<Readiness>,
+    database: Database,
     drain: Duration,
     served: tokio::task::JoinHandle<std::io::Result<()>>,
 }
@@ -93,7 +90,9 @@ impl Server {
         clock: SharedClock,
     ) -> Result<Running, StartError> {
         let settings = Arc::new(settings);
-        let listener = listen(SocketAddr::new(settings.server.host, settings.server.port))?;
+        let instance = mainstay_domain::RunId::at(jobs::now(&*clock)).uuid();
+        let listener =
+            listener::listen(SocketAddr::new(settings.server.host, settings.server.port))?;
         let address = listener
             .local_addr()
             .map_err(|error| part("listener")(&error))?;
@@ -101,6 +100,20 @@ impl Server {
         let metrics = Arc::new(Metrics::new().map_err(|error| part("metrics")(&error))?);
         let readiness = Arc::new(Readiness::default());
         let connections = Connections::new(clock.clone());
+        let spawner = lifecycle.spawner();
+
+        let vault = store::vault(&settings)?;
+        let database = store::database(&settings, &clock, &vault)?;
+        store::watch(&database, &readiness, &metrics);
+        let hub = Hub::new(HubConfig::default(), clock.clone());
+        let admission = Admission::new(
+            AdmissionConfig {
+                max_connections: settings.realtime.max_connections,
+                per_principal: settings.realtime.per_principal,
+                ..AdmissionConfig::default()
+            },
+            clock.clone(),
+        );
         let quotas =
             Quotas::new(&settings.limits, &clock).map_err(|error| part("limits")(&error))?;
 
@@ -112,10 +125,21 @@ impl Server {
         };
         let verifier =
             TokenVerifier::new(tokens, Arc::clone(&keys), TokenVerifier::DEFAULT_REMEMBERED);
-        let revocations = Arc::new(Revocations::new(
-            Duration::from_secs(settings.auth.access_token_seconds + 60),
-            100_000,
-        ));
+        let token_life = Duration::from_secs(settings.auth.access_token_seconds + 60);
+        let revocations = Arc::new(Revocations::new(token_life, 100_000));
+
+        let started = jobs::Started::new(&database, &spawner, &readiness);
+        jobs::signing::spawn(&spawner, &started, database.signing_keys(), &keys, &clock);
+        jobs::revocations::spawn(
+            &spawner,
+            &started,
+            database.sessions(),
+            &revocations,
+            &clock,
+            token_life,
+        );
+        jobs::events::spawn(&spawner, &started, database.outbox(), &hub);
+        jobs::instance::spawn(&spawner, &started, database.instances(), instance, &clock);
 
         let router = Router::new(operations::table());
         let openapi = OpenApi(Bytes::from(
@@ -124,7 +148,7 @@ impl Server {
         let services = Arc::new(Services {
             settings: Arc::clone(&settings),
             clock,
-            spawner: lifecycle.spawner(),
+            spawner,
             metrics,
             readiness: Arc::clone(&readiness),
             router,
@@ -134,14 +158,17 @@ impl Server {
             keys,
             revocations,
             openapi,
+            hub,
+            admission,
         });
-        let (handle, served) = serve(listener, &settings, services, &connections)?;
+        let (handle, served) = listener::serve(listener, &settings, services, &connections)?;
         Ok(Running {
             address,
             lifecycle,
             handle,
             connections,
             readiness,
+            database,
             drain: settings.server.drain(),
             served,
         })
@@ -183,6 +210,7 @@ impl Running {
             ending
         };
         let ending = stopping.await;
+        self.database.close();
         let open = self.connections.count();
         self.handle.stop(false).await;
         let _ = self.served.await;
@@ -197,119 +225,4 @@ impl Running {
         self.lifecycle.begin_drain();
         self.until_stopped().await
     }
-}
-
-/// Listens on `address`, or says in one sentence why not.
-fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
-    let open = || -> std::io::Result<TcpListener> {
-        let socket = Socket::new(
-            Domain::for_address(address),
-            Type::STREAM,
-            Some(Protocol::TCP),
-        )?;
-        // A restart must not wait for the kernel to forget old connections.
-        socket.set_reuse_address(true)?;
-        socket.bind(&address.into())?;
-        socket.listen(BACKLOG)?;
-        socket.set_nonblocking(true)?;
-        Ok(socket.into())
-    };
-    open().map_err(|error| StartError::Bind {
-        address,
-        reason: match error.kind() {
-            std::io::ErrorKind::AddrInUse => format!(
-                "port {} is taken; stop the other process or set server.port",
-                address.port()
-            ),
-            std::io::ErrorKind::PermissionDenied => {
-                "this port needs privileges; choose one above 1023".to_owned()
-            }
-            std::io::ErrorKind::AddrNotAvailable => {
-                "this machine has no such address; set server.host".to_owned()
-            }
-            _ => error.to_string(),
-        },
-    })
-}
-
-type Served = (ServerHandle, tokio::task::JoinHandle<std::io::Result<()>>);
-
-fn serve(
-    listener: TcpListener,
-    settings: &Settings,
-    services: Arc<Services>,
-    connections: &Connections,
-) -> Result<Served, StartError> {
-    let origins = settings.server.cors_origins.clone();
-    let has_cors = !origins.is_empty();
-    let remembered = connections.clone();
-    let spawner = services.spawner.clone();
-    let mut server = HttpServer::new(move || {
-        let services = Arc::clone(&services);
-        App::new()
-            .app_data(Data::from(Arc::clone(&services)))
-            .wrap(Condition::new(has_cors, cors(&origins)))
-            .default_service(web::to(move |http: HttpRequest, payload: web::Payload| {
-                let services = Arc::clone(&services);
-                async move {
-                    let _busy = Connection::of(&http).map(|connection| connection.busy());
-                    let response = pipeline::serve(services, http, payload.into_inner()).await;
-                    response
-                }
-            }))
-    })
-    .disable_signals()
-    .tcp_nodelay(true)
-    // A client that leaves is seen at once, and its work is dropped.
-    .h1_allow_half_closed(false)
-    // Values below half a second leave sockets open.
-    .client_disconnect_timeout(Duration::from_secs(1))
-    .client_request_timeout(Duration::from_secs(settings.server.client_request_seconds))
-    .keep_alive(Duration::from_secs(settings.server.keep_alive_seconds))
-    .shutdown_timeout(settings.server.drain_seconds)
-    .on_connect(move |io, extensions| remembered.on_connect(io, extensions));
-    if let Some(workers) = settings.server.workers {
-        server = server.workers(workers);
-    }
-    let server = server
-        .listen(listener)
-        .map_err(|error| part("HTTP server")(&error))?
-        .run();
-    let handle = server.handle();
-    Ok((handle, spawner.run_apart(server)))
-}
-
-/// Which pages may call the API.
-fn cors(origins: &[String]) -> Cors {
-    let cors = Cors::default()
-        .allowed_methods(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"])
-        .allowed_headers([
-            "authorization",
-            "content-type",
-            "accept",
-            "if-match",
-            "idempotency-key",
-            "last-event-id",
-            "x-correlation-id",
-            "traceparent",
-            "tracestate",
-        ])
-        .expose_headers([
-            "etag",
-            "retry-after",
-            "location",
-            "x-correlation-id",
-            "ratelimit",
-            "ratelimit-policy",
-            "x-ratelimit-limit",
-            "x-ratelimit-remaining",
-            "x-ratelimit-reset",
-        ])
-        .max_age(3600);
-    if origins.iter().any(|origin| origin == "*") {
-        return cors.allow_any_origin().send_wildcard();
-    }
-    origins
-        .iter()
-        .fold(cors, |cors, origin| cors.allowed_origin(origin))
 }

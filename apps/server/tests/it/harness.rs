@@ -6,13 +6,18 @@ use mainstay_server::{
     settings::Settings,
     startup::{Running, Server},
 };
+use mainstay_testkit::database::TestDatabase;
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::Value;
+use std::time::Duration;
+use tempfile::TempDir;
 use tokio::runtime::Handle;
 
 /// A real server in this process and a client of it.
 pub(crate) struct TestServer {
     running: Running,
+    database: Option<TestDatabase>,
+    _state: TempDir,
     client: Client,
     pub(crate) base: String,
 }
@@ -24,7 +29,25 @@ impl TestServer {
 
     /// Starts a server with settings of its own.
     pub(crate) async fn start_with(change: impl FnOnce(&mut Settings)) -> Self {
+        let database = TestDatabase::create().await.unwrap();
+        let url = database.url().to_owned();
+        let server = Self::start_on(&url, change).await;
+        server.wait_until_ready().await;
+        Self {
+            database: Some(database),
+            ..server
+        }
+    }
+
+    /// Starts a server on a database that somebody else holds, and does not
+    /// wait until it is ready.
+    pub(crate) async fn start_on(url: &str, change: impl FnOnce(&mut Settings)) -> Self {
+        let state = tempfile::tempdir().unwrap();
         let mut settings = Settings::default();
+        settings.database.url = Some(url.to_owned().into());
+        settings.database.min_connections = 1;
+        settings.database.max_connections = 4;
+        settings.server.state_dir = state.path().to_owned();
         settings.server.port = 0;
         settings.server.workers = Some(1);
         settings.server.drain_seconds = 5;
@@ -38,7 +61,26 @@ impl TestServer {
             base: format!("http://{}", running.address()),
             client: Client::builder().no_proxy().build().unwrap(),
             running,
+            database: None,
+            _state: state,
         }
+    }
+
+    /// Asks `/ready` until it says yes.
+    pub(crate) async fn wait_until_ready(&self) {
+        let ready = async {
+            while self.get("/ready").await.status() != 200 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        if tokio::time::timeout(Duration::from_secs(60), ready).await.is_err() {
+            panic!("not ready: {}", self.get("/ready").await.text().await.unwrap());
+        }
+    }
+
+    /// The test's own database.
+    pub(crate) fn database(&self) -> &TestDatabase {
+        self.database.as_ref().unwrap()
     }
 
     pub(crate) fn address(&self) -> std::net::SocketAddr {
@@ -61,6 +103,7 @@ impl TestServer {
         // The client's idle connections would otherwise have to be closed first.
         drop(self.client);
         self.running.stop().await
+        // The database is dropped after the server has let go of it.
     }
 }
 
