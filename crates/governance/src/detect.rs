@@ -1,0 +1,223 @@
+//! What is looked for in a span of text.
+//!
+//! Detectors work on a view of the span in which invisible characters are
+//! gone and other forms of ASCII characters are ASCII, so that neither a
+//! zero-width space nor full-width digits hide anything.
+
+mod iban;
+mod mail;
+mod network;
+mod number;
+mod secret;
+
+use crate::normal::{ascii_form, is_invisible};
+pub(crate) use iban::is_open as is_open_iban;
+use std::ops::Range;
+
+/// A kind of thing that should not travel unnoticed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// An e-mail address.
+    Email,
+    /// A telephone number.
+    Phone,
+    /// A payment card number.
+    Card,
+    /// A bank account number.
+    Iban,
+    /// An IP address.
+    Ip,
+    /// A US social security or taxpayer number.
+    Ssn,
+    /// A UK health service number.
+    Nhs,
+    /// A key, token or password of a system.
+    Secret,
+    /// A word too long to be examined.
+    Overlong,
+}
+
+impl Kind {
+    /// The stable id of the rule that finds it.
+    #[must_use]
+    pub const fn rule_id(self) -> &'static str {
+        match self {
+            Self::Email => "personal_data.email",
+            Self::Phone => "personal_data.phone",
+            Self::Card => "personal_data.card",
+            Self::Iban => "personal_data.iban",
+            Self::Ip => "personal_data.ip",
+            Self::Ssn => "personal_data.ssn",
+            Self::Nhs => "personal_data.nhs",
+            Self::Secret => "secret.credential",
+            Self::Overlong => "unscannable.long_word",
+        }
+    }
+
+    /// The word in its placeholders.
+    pub(crate) const fn label(self) -> &'static str {
+        match self {
+            Self::Email => "EMAIL",
+            Self::Phone => "PHONE",
+            Self::Card => "CARD",
+            Self::Iban => "IBAN",
+            Self::Ip => "IP",
+            Self::Ssn => "SSN",
+            Self::Nhs => "NHS",
+            Self::Secret => "SECRET",
+            Self::Overlong => "LONG_WORD",
+        }
+    }
+
+    /// What it is called in a reason.
+    pub(crate) const fn plural(self) -> &'static str {
+        match self {
+            Self::Email => "e-mail addresses",
+            Self::Phone => "telephone numbers",
+            Self::Card => "payment card numbers",
+            Self::Iban => "bank account numbers",
+            Self::Ip => "IP addresses",
+            Self::Ssn => "social security numbers",
+            Self::Nhs => "health service numbers",
+            Self::Secret => "keys or passwords",
+            Self::Overlong => "words too long to examine",
+        }
+    }
+}
+
+/// Something found, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Finding {
+    pub(crate) kind: Kind,
+    pub(crate) range: Range<usize>,
+}
+
+/// A span as the detectors see it.
+pub(crate) struct View<'a> {
+    /// The characters; what is no form of ASCII is a letter `\u{FF}`-like
+    /// byte above 127.
+    pub(crate) bytes: &'a [u8],
+    /// What stood before the span, in lower case.
+    pub(crate) context: &'a str,
+}
+
+/// A byte that stands for a letter outside ASCII.
+const FOREIGN: u8 = 0x80;
+
+/// Everything in `span`, from left to right, without overlaps. `context` is
+/// what stood before it.
+pub(crate) fn scan(span: &str, context: &str) -> Vec<Finding> {
+    let bytes = span.as_bytes();
+    let is_long = bytes.len() >= secret::SHORTEST;
+    let may_hold = |b: &u8| matches!(b, b'0'..=b'9' | b'@' | b':') || *b >= 0x80;
+    if !is_long && !bytes.iter().any(may_hold) {
+        return Vec::new();
+    }
+    if span.is_ascii() {
+        return find(&View { bytes, context });
+    }
+    let (folded, origins) = folded(span);
+    let mut findings = find(&View {
+        bytes: &folded,
+        context,
+    });
+    for finding in &mut findings {
+        let at = |index: usize| origins.get(index).copied().unwrap_or(span.len());
+        finding.range = at(finding.range.start)..at(finding.range.end);
+    }
+    findings
+}
+
+/// The span in ASCII, and where each byte came from. Invisible characters
+/// after a byte belong to it.
+fn folded(span: &str) -> (Vec<u8>, Vec<usize>) {
+    let mut folded = Vec::with_capacity(span.len());
+    let mut origins = Vec::with_capacity(span.len() + 1);
+    for (at, c) in span.char_indices() {
+        if is_invisible(c) {
+            continue;
+        }
+        folded.push(
+            ascii_form(c)
+                .and_then(|c| u8::try_from(c).ok())
+                .unwrap_or(FOREIGN),
+        );
+        origins.push(at);
+    }
+    origins.push(span.len());
+    (folded, origins)
+}
+
+fn find(view: &View<'_>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    secret::find(view, &mut findings);
+    mail::find(view, &mut findings);
+    network::find(view, &mut findings);
+    iban::find(view, &mut findings);
+    number::find(view, &mut findings);
+    without_overlaps(findings)
+}
+
+/// Of findings that overlap, the one that begins first and then the longest
+/// stays, widened to the end of those that it swallows in part.
+fn without_overlaps(mut findings: Vec<Finding>) -> Vec<Finding> {
+    if findings.len() < 2 {
+        return findings;
+    }
+    findings.sort_by_key(|finding| (finding.range.start, usize::MAX - finding.range.end));
+    let mut kept: Vec<Finding> = Vec::with_capacity(findings.len());
+    for finding in findings {
+        match kept.last_mut() {
+            Some(last) if finding.range.start < last.range.end => {
+                last.range.end = last.range.end.max(finding.range.end);
+            }
+            _ => kept.push(finding),
+        }
+    }
+    kept
+}
+
+impl View<'_> {
+    pub(crate) fn at(&self, index: usize) -> Option<u8> {
+        self.bytes.get(index).copied()
+    }
+
+    /// The byte before `index`.
+    pub(crate) fn before(&self, index: usize) -> Option<u8> {
+        index.checked_sub(1).and_then(|index| self.at(index))
+    }
+
+    /// Whether one of `words` stands shortly before `index`, in the span or in
+    /// what came before it.
+    pub(crate) fn follows(&self, index: usize, words: &[&str]) -> bool {
+        const REACH: usize = 40;
+        let own = self
+            .bytes
+            .get(index.saturating_sub(REACH)..index)
+            .unwrap_or_default();
+        let earlier = REACH.saturating_sub(own.len());
+        let context = self.context.as_bytes();
+        let context = context
+            .get(context.len().saturating_sub(earlier)..)
+            .unwrap_or_default();
+        let mut near: Vec<u8> = Vec::with_capacity(REACH);
+        near.extend_from_slice(context);
+        near.extend(own.iter().map(u8::to_ascii_lowercase));
+        words.iter().any(|word| {
+            near.windows(word.len())
+                .enumerate()
+                .any(|(at, window)| window == word.as_bytes() && starts_word(&near, at))
+        })
+    }
+}
+
+fn starts_word(text: &[u8], at: usize) -> bool {
+    at.checked_sub(1)
+        .and_then(|before| text.get(before))
+        .is_none_or(|before| !before.is_ascii_alphabetic())
+}
+
+/// Whether a byte belongs to a word: a letter of any alphabet, a digit or `_`.
+pub(crate) const fn is_wordy(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_' || byte >= FOREIGN
+}

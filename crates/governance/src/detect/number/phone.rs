@@ -1,0 +1,135 @@
+//! Telephone numbers. They have no checksum, so shape and announcement decide:
+//! an international prefix, a grouping that is used for little else, or a word
+//! such as "call" before it.
+
+use super::{Series, card};
+
+const WORDS: [&str; 22] = [
+    "phone",
+    "tel",
+    "telephone",
+    "call",
+    "mobile",
+    "cell",
+    "fax",
+    "whatsapp",
+    "ring",
+    "dial",
+    "text me",
+    "sms",
+    "contact",
+    "hotline",
+    "reach",
+    "telefon",
+    "handy",
+    "mobil",
+    "rufnummer",
+    "number is",
+    "extension",
+    "landline",
+];
+
+/// How many groups a telephone number takes and where it starts, which may be
+/// at a sign before the first group.
+pub(super) fn find(series: &Series<'_>) -> Option<(usize, usize)> {
+    let most = before_a_card(series);
+    let start = series.start();
+    match series.sign() {
+        Some(b'+') => {
+            let sign = start - 1;
+            // `1+2` is arithmetic.
+            let glued = series.view.before(sign).is_some_and(super::is_wordy);
+            let count = longest(series, most, |_, digits| {
+                let at_most = if digits.first() == Some(&1) { 11 } else { 15 };
+                (8..=at_most).contains(&digits.len())
+            })?;
+            (!glued).then_some((count, sign))
+        }
+        // A decimal, a path, a time, a negative number or a long identifier.
+        Some(b'.' | b'/' | b':' | b'=' | b'@' | b'%' | b'~') => None,
+        Some(b'-') => None,
+        sign => {
+            let count = longest(series, most, |count, digits| {
+                is_national(series, count, digits)
+            })?;
+            let opens = sign == Some(b'(');
+            Some((count, if opens { start - 1 } else { start }))
+        }
+    }
+}
+
+/// How many groups may be taken without cutting into a card number.
+fn before_a_card(series: &Series<'_>) -> usize {
+    (1..series.groups.len())
+        .find(|index| {
+            let rest = Series {
+                view: series.view,
+                groups: series.groups.get(*index..).unwrap_or_default(),
+            };
+            card::find(&rest).is_some()
+        })
+        .unwrap_or(series.groups.len())
+}
+
+/// The most groups that `accepts`.
+fn longest(
+    series: &Series<'_>,
+    most: usize,
+    accepts: impl Fn(usize, &[u8]) -> bool,
+) -> Option<usize> {
+    (1..=most)
+        .rev()
+        .find(|count| series.may_end(*count) && accepts(*count, &series.digits(*count)))
+}
+
+fn is_national(series: &Series<'_>, count: usize, digits: &[u8]) -> bool {
+    if !(7..=15).contains(&digits.len()) {
+        return false;
+    }
+    is_north_american(series, count, digits)
+        || is_trunk(series, count, digits)
+        || is_announced(series, count, digits)
+}
+
+/// `(415) 555-2671`, `415-555-2671`, `415.555.2671`, `1 415 555 2671`.
+fn is_north_american(series: &Series<'_>, count: usize, digits: &[u8]) -> bool {
+    let shape = series.shape(count);
+    let national = match shape.as_slice() {
+        [3, 3, 4] => digits,
+        [1, 3, 3, 4] if digits.first() == Some(&1) => digits.get(1..).unwrap_or_default(),
+        // `(415) 5552671` and `415-5552671`.
+        [3, 7] => digits,
+        _ => return false,
+    };
+    let area = national.first().is_some_and(|digit| *digit >= 2);
+    let exchange = national.get(3).is_some_and(|digit| *digit >= 2);
+    area && exchange && has_plain_separators(series, count)
+}
+
+/// A leading zero and groups: `020 7946 0958`, `0171/1234567`, `0044 20 …`.
+fn is_trunk(series: &Series<'_>, count: usize, digits: &[u8]) -> bool {
+    let shape = series.shape(count);
+    let is_international = digits.starts_with(&[0, 0]) && digits.get(2).is_some_and(|d| *d != 0);
+    let range = if is_international { 10..=15 } else { 9..=12 };
+    // `01.02.2024 10:30` and `08-15-2024` are dates; their groups are short
+    // and few. A French number has five groups of two.
+    let is_date = matches!(shape.as_slice(), [1 | 2, 1 | 2, 4, ..]);
+    count >= 2
+        && digits.first() == Some(&0)
+        && digits.get(1..3).is_some_and(|next| next != [0, 0])
+        && range.contains(&digits.len())
+        && shape.first().is_some_and(|first| *first >= 2)
+        && !is_date
+        && has_plain_separators(series, count)
+}
+
+/// Any shape, when a word says what it is.
+fn is_announced(series: &Series<'_>, count: usize, digits: &[u8]) -> bool {
+    let is_date = matches!(series.shape(count).as_slice(), [4, 2, 2] | [2, 2, 4]);
+    !is_date && digits.len() <= 13 && has_plain_separators(series, count) && series.follows(&WORDS)
+}
+
+/// Separators as people write them in telephone numbers.
+fn has_plain_separators(series: &Series<'_>, count: usize) -> bool {
+    (0..count.saturating_sub(1)).all(|index| series.separator(index) != b"\t")
+}

@@ -1,0 +1,113 @@
+//! The guard in the stream of an answer.
+
+use crate::{
+    decide::Findings, detect::Kind, placeholder::Redactions, policy::Policy, scanner::Scanner,
+};
+use jiff::Timestamp;
+use mainstay_domain::{Decision, Hook, Verdict};
+
+/// Lets an answer through piece by piece, replacing what must not be shown.
+///
+/// It holds back only text that could still become part of a finding: as a
+/// rule the word that is being written. However the answer is cut into
+/// pieces, the same text comes out.
+#[derive(Debug)]
+pub struct StreamGuard {
+    policy: Policy,
+    hook: Hook,
+    scanner: Scanner,
+    redactions: Redactions,
+    findings: Findings,
+}
+
+impl StreamGuard {
+    /// A guard for one answer.
+    #[must_use]
+    pub fn new(policy: &Policy) -> Self {
+        Self::at(policy, Hook::Chunk)
+    }
+
+    pub(crate) fn at(policy: &Policy, hook: Hook) -> Self {
+        Self {
+            policy: policy.clone(),
+            hook,
+            scanner: Scanner::new(),
+            redactions: Redactions::default(),
+            findings: Findings::default(),
+        }
+    }
+
+    /// Takes the next piece and gives what may be shown by now, which may be
+    /// nothing.
+    pub fn push(&mut self, piece: &str) -> String {
+        self.run(|scanner, sink| scanner.push(piece, sink))
+    }
+
+    /// Gives what was held back, after the last piece, and what was decided.
+    #[must_use]
+    pub fn finish(mut self, now: Timestamp) -> (String, Vec<Decision>) {
+        let released = self.run(|scanner, sink| scanner.finish(sink));
+        (released, self.decisions(now))
+    }
+
+    /// What was decided so far.
+    #[must_use]
+    pub fn decisions(&self, now: Timestamp) -> Vec<Decision> {
+        self.findings.decisions(
+            self.hook,
+            |kind| self.policy.on_finding(kind, self.hook),
+            now,
+        )
+    }
+
+    /// Guards a whole text. Texts guarded one after the other share their
+    /// placeholders.
+    pub(crate) fn whole(&mut self, text: &str) -> String {
+        let released = self.run(|scanner, sink| {
+            scanner.push(text, sink);
+            scanner.finish(sink);
+        });
+        self.scanner = Scanner::new();
+        released
+    }
+
+    pub(crate) fn into_redactions(self) -> Redactions {
+        self.redactions
+    }
+
+    /// Lets `work` feed the scanner and gives what was released by it.
+    fn run(&mut self, work: impl FnOnce(&mut Scanner, &mut dyn FnMut(Output<'_>))) -> String {
+        let mut released = String::new();
+        let (policy, hook) = (&self.policy, self.hook);
+        let (redactions, findings) = (&mut self.redactions, &mut self.findings);
+        let mut sink = |output: Output<'_>| match output {
+            Output::Text(text) => released.push_str(text),
+            Output::Found(kind, found) => {
+                findings.add(kind);
+                if policy.on_finding(kind, hook) == Verdict::Warn {
+                    released.push_str(found);
+                } else {
+                    released.push_str(&redactions.placeholder(kind, found));
+                }
+            }
+            Output::More(kind, found) => {
+                if policy.on_finding(kind, hook) == Verdict::Warn {
+                    released.push_str(found);
+                }
+            }
+        };
+        work(&mut self.scanner, &mut sink);
+        released
+    }
+}
+
+/// What a scanner says about the next piece of text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Output<'a> {
+    /// Nothing in it.
+    Text(&'a str),
+    /// All of it is a finding.
+    Found(Kind, &'a str),
+    /// It continues the last finding, which is too long to be held whole.
+    More(Kind, &'a str),
+}
