@@ -31,6 +31,12 @@ pub struct Config {
     /// The longest wait of one statement for somebody's lock, in milliseconds.
     /// Default 5000.
     pub lock_timeout_ms: u64,
+    /// How many operations in a row must find Postgres away before the others
+    /// are refused at once. Default 5.
+    pub breaker_failures: u32,
+    /// How long they are refused before one tries again, in milliseconds. Too
+    /// long: the return of Postgres is noticed late. Default 1000.
+    pub breaker_open_ms: u64,
     /// The age at which a connection is replaced, in seconds, so that a server
     /// behind a changed DNS name is found. Default 1800.
     pub max_lifetime_s: u64,
@@ -58,6 +64,8 @@ impl Default for Config {
             connect_timeout_ms: 3_000,
             statement_timeout_ms: 10_000,
             lock_timeout_ms: 5_000,
+            breaker_failures: 5,
+            breaker_open_ms: 1_000,
             max_lifetime_s: 1_800,
             migration_lock_timeout_s: 60,
             migration_timeout_s: 600,
@@ -114,6 +122,8 @@ impl Config {
             ("connect_timeout_ms", self.connect_timeout_ms),
             ("statement_timeout_ms", self.statement_timeout_ms),
             ("lock_timeout_ms", self.lock_timeout_ms),
+            ("breaker_failures", u64::from(self.breaker_failures)),
+            ("breaker_open_ms", self.breaker_open_ms),
             ("max_lifetime_s", self.max_lifetime_s),
             ("migration_lock_timeout_s", self.migration_lock_timeout_s),
             ("migration_timeout_s", self.migration_timeout_s),

@@ -32,6 +32,13 @@ pub enum DbError {
         /// When to try again.
         retry_after: Duration,
     },
+    /// Every connection is busy and too many wait already: this server is
+    /// overloaded, while Postgres may be well.
+    #[error("all database connections are busy")]
+    Overloaded {
+        /// When to try again.
+        retry_after: Duration,
+    },
     /// The caller's deadline, or the limit of one operation, passed. The work
     /// was cancelled on the server; when it was a commit, its outcome is unknown.
     #[error("the database did not answer in time")]
@@ -56,12 +63,21 @@ impl DbError {
     pub fn is_unavailable(&self) -> bool {
         matches!(
             self,
-            Self::Unavailable { .. } | Self::Starting { .. } | Self::DeadlineExceeded
+            Self::Unavailable { .. }
+                | Self::Overloaded { .. }
+                | Self::Starting { .. }
+                | Self::DeadlineExceeded
         )
     }
 
     pub(crate) fn unavailable() -> Self {
         Self::Unavailable {
+            retry_after: Self::RETRY_AFTER,
+        }
+    }
+
+    pub(crate) fn overloaded() -> Self {
+        Self::Overloaded {
             retry_after: Self::RETRY_AFTER,
         }
     }
@@ -150,7 +166,8 @@ fn with_state(error: tokio_postgres::Error) -> DbError {
 
 /// An error of the connection or of the driver.
 fn without_state(error: tokio_postgres::Error) -> DbError {
-    let io = std::error::Error::source(&error).is_some_and(|source| source.is::<std::io::Error>());
+    let io = std::error::Error::source(&error)
+        .is_some_and(<dyn std::error::Error>::is::<std::io::Error>);
     if error.is_closed() || io {
         return DbError::unavailable();
     }

@@ -134,7 +134,11 @@ pub(crate) async fn unlock(client: &Client) -> Result<(), MigrateError> {
 pub(crate) async fn plan(client: &Client) -> Result<Plan, MigrateError> {
     let runner = embedded::migrations::runner();
     let carried = runner.get_migrations();
-    let own = carried.iter().map(|m| m.version()).max().unwrap_or(0);
+    let own = carried
+        .iter()
+        .map(refinery::Migration::version)
+        .max()
+        .unwrap_or(0);
     let applied = applied(client).await?;
     for (version, name, checksum) in &applied {
         let divergent = carried.iter().any(|m| {

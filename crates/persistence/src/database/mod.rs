@@ -6,6 +6,8 @@ mod maintain;
 mod param;
 mod start;
 mod status;
+#[cfg(test)]
+mod tests;
 mod transaction;
 
 pub use start::StartError;
@@ -24,7 +26,7 @@ use connect::Connector;
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod};
 use jiff::Timestamp;
 use mainstay_encryption::{BlindIndexKey, Vault};
-use mainstay_resilience::SharedClock;
+use mainstay_resilience::{BreakerSnapshot, CircuitBreaker, SharedClock, State};
 use status::Progress;
 use std::{
     fmt,
@@ -32,6 +34,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 use tokio::{runtime::Handle, sync::Notify};
 
@@ -48,6 +51,8 @@ pub(crate) struct Inner {
     /// Rung after a commit that left something in the outbox.
     pub(crate) outbox_bell: Notify,
     pub(crate) connector: Connector,
+    /// Open while Postgres does not answer, so that nobody waits for it in vain.
+    breaker: CircuitBreaker,
     pool: Pool,
     handle: Handle,
     progress: Progress,
@@ -79,6 +84,12 @@ impl Database {
             .runtime(deadpool_postgres::Runtime::Tokio1)
             .build()
             .map_err(|error| ConfigError::invalid("max_connections", error.to_string()))?;
+        let breaker = CircuitBreaker::builder("postgres")
+            .consecutive_failures(config.breaker_failures)
+            .open_for(Duration::from_millis(config.breaker_open_ms))
+            .clock(clock.clone())
+            .build()
+            .map_err(|error| ConfigError::invalid("breaker_failures", error.to_string()))?;
         let email_index = BlindIndexKey::new(&*vault.derive("persistence.email-index")?);
         Ok(Self(Arc::new(Inner {
             keys: Keys::new(vault, clock.clone()),
@@ -87,6 +98,7 @@ impl Database {
             email_index,
             outbox_bell: Notify::new(),
             connector,
+            breaker,
             pool,
             handle,
             progress: Progress::new(),
@@ -105,10 +117,16 @@ impl Database {
             index: phase.index(),
             of: Phase::COUNT,
             ready,
-            reachable: ready && reason.is_none(),
+            reachable: ready && reason.is_none() && self.0.breaker.state() == State::Closed,
             reason,
             pool: self.0.pool_status(),
         }
+    }
+
+    /// The state of the breaker round Postgres, for metrics.
+    #[must_use]
+    pub fn breaker(&self) -> BreakerSnapshot {
+        self.0.breaker.snapshot()
     }
 
     /// Whether starting has come to its end.

@@ -24,6 +24,9 @@ impl Isolation {
     }
 }
 
+/// A deadline that Postgres has no excuse to miss.
+const ENOUGH: Duration = Duration::from_millis(500);
+
 /// Tries of a transaction that others' work made Postgres undo.
 const ATTEMPTS: u32 = 5;
 
@@ -42,7 +45,7 @@ impl Inner {
                 .await;
         }
         self.ready()?;
-        self.bounded(deadline, async {
+        self.guarded(deadline, async {
             for attempt in 1.. {
                 let conn = self.acquire(deadline).await?;
                 let outcome = work(conn.clone()).await;
@@ -71,7 +74,7 @@ impl Inner {
         Fut: Future<Output = Result<T, Failure>>,
     {
         self.ready()?;
-        self.bounded(deadline, async {
+        self.guarded(deadline, async {
             for attempt in 1.. {
                 let conn = self.acquire(deadline).await?;
                 let outcome = once(&conn, isolation, &work).await;
@@ -95,8 +98,10 @@ impl Inner {
         })
     }
 
-    /// Ends `work` by the deadline or the limit of one operation.
-    async fn bounded<T>(
+    /// Lets `work` through the breaker, and ends it by the deadline or the
+    /// limit of one operation. Running into the caller's own short deadline says
+    /// nothing about Postgres, unless there had been time enough.
+    async fn guarded<T>(
         &self,
         deadline: Deadline,
         work: impl Future<Output = Result<T, DbError>>,
@@ -107,9 +112,22 @@ impl Inner {
         if limit.is_zero() {
             return Err(DbError::DeadlineExceeded);
         }
-        tokio::time::timeout(limit, work)
+        let permit = self
+            .breaker
+            .try_acquire()
+            .map_err(|refusal| DbError::Unavailable {
+                retry_after: refusal.retry_after().unwrap_or(DbError::RETRY_AFTER),
+            })?;
+        let outcome = tokio::time::timeout(limit, work)
             .await
-            .unwrap_or(Err(DbError::DeadlineExceeded))
+            .unwrap_or(Err(DbError::DeadlineExceeded));
+        match &outcome {
+            Err(DbError::Unavailable { .. }) => permit.failure(),
+            Err(DbError::DeadlineExceeded) if limit >= ENOUGH => permit.failure(),
+            Err(DbError::DeadlineExceeded | DbError::Overloaded { .. }) => drop(permit),
+            _ => permit.success(),
+        }
+        outcome
     }
 
     /// Borrows a connection, waiting no longer than allowed and in a queue no
@@ -141,8 +159,8 @@ impl Inner {
     fn refused(&self, error: PoolError) -> DbError {
         let reason = match &error {
             PoolError::Timeout(TimeoutType::Wait) => {
-                "all connections are busy; raise database.max_connections or look for slow queries"
-                    .to_owned()
+                tracing::warn!(name: "database.overloaded", "all connections are busy; raise database.max_connections or look for slow queries");
+                return DbError::overloaded();
             }
             PoolError::Timeout(_) => "Postgres does not answer to connecting".to_owned(),
             PoolError::Backend(cause) => super::start::explain(cause),
@@ -188,7 +206,7 @@ impl<'a> Waiting<'a> {
         let before = inner.waiting.fetch_add(1, Ordering::AcqRel);
         let place = Self(inner);
         if before >= inner.config.max_waiting {
-            return Err(DbError::unavailable());
+            return Err(DbError::overloaded());
         }
         Ok(place)
     }

@@ -91,8 +91,6 @@ const LIST: &str = "
 SELECT id, workspace_id, email_sealed, full_name_sealed, role, status, created_at
 FROM users WHERE workspace_id = $1 AND ($2::uuid IS NULL OR id > $2) ORDER BY id LIMIT $3";
 
-const LOCK_WORKSPACE: &str = "SELECT FROM workspaces WHERE id = $1 FOR UPDATE";
-
 const OTHER_ADMINISTRATORS: &str = "
 SELECT count(*) FROM users
 WHERE workspace_id = $1 AND id <> $2 AND role = 'administrator' AND status = 'active'";
@@ -330,11 +328,10 @@ impl Accounts {
     ) -> Result<User, DbError> {
         let now = self.0.now();
         let workspace = call.workspace();
+        // Two administrators who demote each other must not both succeed.
         self.0
-            .transaction(Isolation::ReadCommitted, call.deadline, |conn| async move {
+            .transaction(Isolation::Serializable, call.deadline, |conn| async move {
                 if demotes {
-                    // Two administrators who demote each other must not both succeed.
-                    conn.query(LOCK_WORKSPACE, &[&workspace]).await?;
                     let others = conn
                         .query_one(OTHER_ADMINISTRATORS, &[&workspace, &id.uuid()])
                         .await?;
