@@ -1,65 +1,33 @@
-//! `cargo xtask codegen`: files that the server prints and the repository keeps.
+//! `cargo xtask codegen`: pages that are generated from the code and kept in `docs/`.
+//!
+//! The server's own tests compare them on every run and know how to write
+//! them, so there is one truth about what is generated and how.
 
-use std::fs;
-use std::path::Path;
+use anyhow::Result;
 
-use anyhow::{Context, Result};
-
-use crate::process::{capture, run_ok};
+use crate::process::run;
 use crate::project;
 use crate::report::Failed;
 use crate::test::cargo;
 
-/// Each kept file with the arguments of `mainstay` that print it.
-const GENERATED: [(&str, &[&str]); 1] = [("docs/openapi.json", &["openapi"])];
-
-/// Writes the files, or with `check` only compares them.
+/// Writes the pages, or with `check` only compares them.
 pub(crate) fn codegen(check: bool) -> Result<()> {
     let root = project::root()?;
-    // With every feature, as the tests build it, so that nothing is built twice.
-    run_ok(cargo(&root).args([
-        "build",
-        "--quiet",
-        "--workspace",
-        "--all-features",
-        "--bin",
-        "mainstay",
-    ]))?;
-    let target = project::metadata(&root)?.target_directory;
-    let program = target.join("debug/mainstay");
-    let mut stale = Vec::new();
-    for (path, arguments) in GENERATED {
-        let printed = capture(
-            std::process::Command::new(&program)
-                .args(arguments)
-                .current_dir(&root),
-        )?;
-        let path = root.join(path);
-        if !same(&path, &printed) {
-            stale.push(path.strip_prefix(&root)?.display().to_string());
-            if !check {
-                fs::write(&path, &printed)
-                    .with_context(|| format!("cannot write {}", path.display()))?;
-            }
-        }
+    let mut command = cargo(&root);
+    command.args(["test", "--quiet", "--package", "mainstay-server"]);
+    command.args(["--all-features", "--test", "it", "generated::"]);
+    if check {
+        command.env_remove("MAINSTAY_REGENERATE");
+    } else {
+        command.env("MAINSTAY_REGENERATE", "1");
     }
-    match (check, stale.is_empty()) {
-        (_, true) => Ok(()),
-        (false, _) => {
-            eprintln!("written: {}", stale.join(", "));
-            Ok(())
-        }
-        (true, _) => Err(Failed::new(
-            format!(
-                "{} no longer tell what the server does: run `cargo xtask codegen` and commit",
-                stale.join(", ")
-            ),
-            1,
-        )
-        .into()),
+    if run(&mut command)?.success() {
+        return Ok(());
     }
-}
-
-fn same(path: &Path, printed: &str) -> bool {
-    fs::read_to_string(path).is_ok_and(|kept| kept == printed)
+    let what = if check {
+        "a page under docs/ is out of date: run `cargo xtask codegen` and commit what it changes"
+    } else {
+        "the pages could not be generated"
+    };
+    Err(Failed::new(what, 1).into())
 }

@@ -14,6 +14,7 @@ use crate::http;
 use crate::process::{Service, Signal, capture, guarded, run_ok};
 use crate::project::{self, Project, ensure_directory};
 use crate::report::step;
+use crate::servers::account::{Account, keep_owner};
 use crate::servers::postgres::Purpose;
 use crate::servers::{Binaries, Postgres, Redis, end_orphans};
 use crate::test::cargo;
@@ -67,8 +68,8 @@ impl Stack {
         } else {
             None
         };
-        let postgres = step("start Postgres", || places.postgres(project, &binaries))?;
-        let redis = step("start Redis", || places.redis(project, &binaries))?;
+        let postgres = step("start Postgres", || places.postgres(&binaries))?;
+        let redis = step("start Redis", || places.redis(&binaries))?;
         let settings = places.state.join("mainstay.toml");
         settings::write(
             &settings,
@@ -145,6 +146,8 @@ struct Places {
     state: PathBuf,
     /// The servers' data: the same, unless another user could not get there.
     servers: PathBuf,
+    /// The user that the servers run as, when we are root.
+    account: Option<Account>,
     /// Held while we run; the kernel lets go of it even when we are killed.
     _lock: File,
 }
@@ -169,29 +172,31 @@ impl Places {
             }
             ensure_directory(directory)?;
         }
+        let account = keep_owner(&servers.join("postgres/data"), project.account.as_ref());
         Ok(Self {
             state,
             servers,
+            account,
             _lock: lock,
         })
     }
 
-    fn postgres(&self, project: &Project, binaries: &Binaries) -> Result<Postgres> {
+    fn postgres(&self, binaries: &Binaries) -> Result<Postgres> {
         let postgres = Postgres::start(
             &binaries.postgres,
             &self.servers.join("postgres"),
-            project.account.as_ref(),
+            self.account.as_ref(),
             Purpose::Development,
         )?;
         postgres.ensure_database(DATABASE)?;
         Ok(postgres)
     }
 
-    fn redis(&self, project: &Project, binaries: &Binaries) -> Result<Redis> {
+    fn redis(&self, binaries: &Binaries) -> Result<Redis> {
         Redis::start(
             &binaries.redis,
             &self.servers.join("redis"),
-            project.account.as_ref(),
+            self.account.as_ref(),
             Purpose::Development,
         )
     }

@@ -1,6 +1,6 @@
 //! The user that servers run as when this process is root, which initdb refuses to be.
 
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{MetadataExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
@@ -32,6 +32,21 @@ impl Account {
             ),
         }
     }
+}
+
+/// The account that files of an earlier run belong to, else `account`. Which
+/// users exist changes, for instance when the Postgres package is installed.
+pub(crate) fn keep_owner(files: &Path, account: Option<&Account>) -> Option<Account> {
+    let account = account?;
+    let owner = std::fs::metadata(files)
+        .ok()
+        .filter(|meta| meta.uid() != 0)
+        .map(|meta| Account {
+            name: format!("with id {}", meta.uid()),
+            uid: meta.uid(),
+            gid: meta.gid(),
+        });
+    Some(owner.unwrap_or_else(|| account.clone()))
 }
 
 /// Makes `command` run as `account`, when there is one.
@@ -86,5 +101,17 @@ mod tests {
             })
         );
         assert_eq!(find(passwd, "postgres"), None);
+    }
+
+    #[test]
+    fn without_earlier_files_and_without_root_nothing_changes() {
+        let account = Account {
+            name: "postgres".to_owned(),
+            uid: 101,
+            gid: 104,
+        };
+        let missing = Path::new("/no/such/cluster");
+        assert_eq!(keep_owner(missing, Some(&account)), Some(account));
+        assert_eq!(keep_owner(missing, None), None);
     }
 }
