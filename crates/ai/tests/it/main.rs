@@ -12,6 +12,7 @@ mod interrupted;
 mod money;
 mod outage;
 mod routing;
+mod tokens;
 mod tools;
 mod wire;
 
