@@ -207,7 +207,9 @@ impl Keyring {
 
     /// Writes beside the target and moves it there when it is whole and on disk.
     fn write(&self, path: &Path, replace: Replace) -> io::Result<()> {
-        let beside = path.with_extension(format!("{}.new", std::process::id()));
+        let name = random::<8>().map_err(io::Error::other)?;
+        let name = u64::from_be_bytes(*name);
+        let beside = path.with_extension(format!("{name:016x}.new"));
         let written = (|| {
             let mut file = OpenOptions::new()
                 .write(true)

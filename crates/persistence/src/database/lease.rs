@@ -39,6 +39,9 @@ pub(crate) struct Lease {
     /// silently undo it.
     failed: AtomicBool,
     closed: AtomicBool,
+    /// The server is shutting down or has become a standby: nobody else should
+    /// get this connection.
+    unfit: AtomicBool,
 }
 
 /// What an operation holds of its lease. Clones are the same connection; once
@@ -57,6 +60,7 @@ impl Conn {
             in_transaction: AtomicBool::new(false),
             failed: AtomicBool::new(false),
             closed: AtomicBool::new(false),
+            unfit: AtomicBool::new(false),
         }))
     }
 
@@ -210,10 +214,14 @@ impl Lease {
         self.in_flight.fetch_add(1, Ordering::AcqRel);
         let outcome = work.await;
         self.in_flight.fetch_sub(1, Ordering::AcqRel);
-        if outcome.is_err() {
+        outcome.map_err(|error| {
             self.failed.store(true, Ordering::Release);
-        }
-        outcome.map_err(Failure::from)
+            let failure = Failure::from(error);
+            if matches!(failure, Failure::Db(DbError::Unavailable { .. })) {
+                self.unfit.store(true, Ordering::Release);
+            }
+            failure
+        })
     }
 }
 
@@ -223,7 +231,7 @@ impl Drop for Lease {
             return;
         };
         let at_rest = *self.in_flight.get_mut() == 0 && !*self.in_transaction.get_mut();
-        if at_rest && !object.is_closed() {
+        if at_rest && !*self.unfit.get_mut() && !object.is_closed() {
             return; // back to the pool
         }
         let connector = self.connector.clone();

@@ -4,6 +4,9 @@ use super::{Database, Inner};
 use mainstay_resilience::Deadline;
 use std::{sync::atomic::Ordering, time::Duration};
 
+/// A connection beyond the minimum that nobody needed for this long is closed.
+const IDLE: Duration = Duration::from_secs(300);
+
 /// How often the pool is looked at.
 const PERIOD: Duration = Duration::from_secs(1);
 
@@ -23,15 +26,17 @@ impl Database {
 }
 
 impl Inner {
-    /// Removes at most one connection that is too old or dead, so that they
-    /// are never all replaced at the same moment.
+    /// Removes dead connections, and at most one that is too old or not needed,
+    /// so that they are never all replaced at the same moment.
     fn retire_one(&self) {
         let lifetime = Duration::from_secs(self.config.max_lifetime_s);
+        let spare = self.pool.status().size > self.config.min_connections;
         let mut retired = false;
         self.pool.retain(|client, metrics| {
-            let old = !retired && metrics.age() > lifetime;
-            retired |= old;
-            !old && !client.is_closed()
+            let idle = spare && metrics.last_used() > IDLE;
+            let retire = !retired && (idle || metrics.age() > lifetime);
+            retired |= retire;
+            !retire && !client.is_closed()
         });
     }
 
@@ -46,7 +51,9 @@ impl Inner {
                 Err(_) => return, // the reason is in the status
             }
         }
-        if !held.is_empty() || self.progress.read().1.is_some() {
+        let opened = !held.is_empty();
+        drop(held);
+        if opened || self.progress.read().1.is_some() {
             self.probe().await;
         }
     }

@@ -206,7 +206,6 @@ async fn it_starts_when_postgres_comes_late_and_keeps_the_minimum_afterwards() {
             if open.get::<_, i64>(0) == 2 && db.status().reachable {
                 return;
             }
-            eprintln!("{} {:?}", open.get::<_, i64>(0), db.status());
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
