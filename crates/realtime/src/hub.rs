@@ -47,7 +47,8 @@ pub struct HubConfig {
     /// listens to is remembered, in seconds. Default 300.
     pub history_seconds: u64,
     /// The most bytes that all topics keep together. Default 64 MiB. Beyond
-    /// it every topic gives up the older half of its history.
+    /// it every topic gives up the older half of its history, and more if
+    /// that is not enough; listeners are told what they lost by it.
     pub total_bytes: usize,
 }
 
@@ -156,7 +157,7 @@ impl Hub {
         inner.published.fetch_add(1, Ordering::Relaxed);
         inner.account(change);
         if inner.bytes.load(Ordering::Relaxed) > inner.config.total_bytes {
-            inner.halve_history();
+            inner.shrink_history(&topic);
         }
         Some(position)
     }
@@ -299,9 +300,19 @@ impl Inner {
         });
     }
 
-    fn halve_history(&self) {
-        for topic in read(&self.topics).values() {
+    /// Brings all histories together within their bound: by the older half of
+    /// each, and if that is not enough by all but what was `just_published`.
+    fn shrink_history(&self, just_published: &Arc<Topic>) {
+        let topics = read(&self.topics);
+        for topic in topics.values() {
             self.account(-topic.halve());
+        }
+        if self.bytes.load(Ordering::Relaxed) > self.config.total_bytes {
+            for topic in topics.values() {
+                if !Arc::ptr_eq(topic, just_published) {
+                    self.account(-topic.clear());
+                }
+            }
         }
     }
 

@@ -80,8 +80,8 @@ impl Topic {
         let keep = Duration::from_secs(hub.config.history_seconds);
         state.trim(|state| {
             state.history.len() > hub.config.history_events.max(1)
-                || state.bytes > hub.config.history_bytes
-                || state.oldest_is_over(now, keep)
+                || state.history.len() > 1 && state.bytes > hub.config.history_bytes
+                || state.oldest_is_over(now, keep) && state.history.len() > 1
         });
         for mailbox in state.mailboxes.values() {
             mailbox.notify(&self.name);
@@ -148,11 +148,12 @@ impl Topic {
         (difference(state.bytes, before), is_idle)
     }
 
-    /// Drops the older half of the history; tells the bytes freed.
+    /// Drops the older half of the history, but not the newest event; tells
+    /// the bytes freed.
     pub(super) fn halve(&self) -> isize {
         let mut state = lock(&self.state);
         let before = state.bytes;
-        let target = state.history.len() / 2;
+        let target = state.history.len().div_ceil(2);
         state.trim(|state| state.history.len() > target);
         difference(state.bytes, before)
     }
