@@ -1,0 +1,192 @@
+//! An answer as it is made, shown piece by piece.
+
+use super::{Ending, Produced, Spent, complete::spent_on};
+use crate::{
+    event::AnswerEvent,
+    model::{BudgetedModel, tokens},
+    question::Question,
+    services::Services,
+    sink::{AnswerSink, Stop},
+};
+use mainstay_ai::{AiError, ChatResponse, ChatStream, StreamEvent};
+use mainstay_domain::{Decision, Provenance, Verdict};
+use mainstay_governance::{Policy, StreamGuard};
+use mainstay_persistence::Call;
+use mainstay_resilience::Deadline;
+
+/// How listening to a model ended, and what it cost.
+pub(crate) enum Heard {
+    /// The model finished, or was not let finish; governance has read it all.
+    Answer(Produced),
+    /// No model could finish; what was shown is withdrawn.
+    Failed(Option<AiError>, Spent),
+}
+
+impl Services {
+    /// Lets the model answer into `sink`; governance reads every piece before it is shown.
+    pub(crate) async fn stream_model<S: AnswerSink>(
+        &self,
+        call: &Call,
+        question: &Question,
+        model: &BudgetedModel<'_>,
+        sink: &mut S,
+    ) -> Heard {
+        let policy = Policy::from(&question.workspace);
+        let mut shown = Shown::new(&policy, sink);
+        let deadline = self.model_deadline(call.deadline);
+        let mut produced = Produced {
+            text: String::new(),
+            ending: Ending::Whole,
+            provenance: Provenance::Model,
+            citations: Vec::new(),
+            persona_ids: question.persona_ids(),
+            model: None,
+            spent: Spent::NOTHING,
+            decisions: question.decisions.clone(),
+            degraded: false,
+        };
+        match self.listen(model, deadline, &mut shown).await {
+            Listened::Finished(response) => {
+                produced.spent = spent_on(model, &response.attempts);
+                produced.model = Some(response.model);
+            }
+            Listened::Stopped(stop, spent, name) => {
+                produced.ending = Ending::Stopped(stop);
+                produced.spent = spent;
+                produced.model = name;
+            }
+            Listened::Failed(error) => {
+                shown.withdraw().await;
+                let attempts = error.as_ref().map_or(&[][..], AiError::attempts);
+                let spent = spent_on(model, attempts);
+                return Heard::Failed(error, spent);
+            }
+        }
+        let (text, decisions, verdict) = shown.close(self.now()).await;
+        produced.text = text;
+        produced.decisions.extend(decisions);
+        if verdict == Verdict::Deny {
+            produced.text.clear();
+            produced.ending = Ending::Denied;
+        }
+        Heard::Answer(produced)
+    }
+
+    async fn listen<S: AnswerSink>(
+        &self,
+        model: &BudgetedModel<'_>,
+        deadline: Deadline,
+        shown: &mut Shown<'_, S>,
+    ) -> Listened {
+        let opened = tokio::select! {
+            biased;
+            stop = shown.sink.stopped() => return Listened::Stopped(stop, Spent::NOTHING, None),
+            opened = model.stream(deadline) => opened,
+        };
+        let mut stream = match opened {
+            Ok(stream) => stream,
+            Err(error) => return Listened::Failed(Some(error)),
+        };
+        let mut name = None;
+        loop {
+            let event = tokio::select! {
+                biased;
+                stop = shown.sink.stopped() => {
+                    let spent = spent_so_far(model, &stream, name.as_deref());
+                    return Listened::Stopped(stop, spent, name);
+                }
+                event = stream.next() => event,
+            };
+            match event {
+                Some(Ok(StreamEvent::Started { model, .. })) => name = Some(model),
+                Some(Ok(StreamEvent::Delta(text))) => shown.push(&text).await,
+                Some(Ok(StreamEvent::Reset)) => shown.withdraw().await,
+                Some(Ok(StreamEvent::Finished(response))) => {
+                    return Listened::Finished(response);
+                }
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Listened::Failed(Some(error)),
+                None => return Listened::Failed(None),
+            }
+        }
+    }
+}
+
+enum Listened {
+    Finished(Box<ChatResponse>),
+    Stopped(Stop, Spent, Option<String>),
+    /// Without an error when a stream ended without saying why.
+    Failed(Option<AiError>),
+}
+
+/// What an unfinished stream has used: its provider bills it all the same.
+fn spent_so_far(model: &BudgetedModel<'_>, stream: &ChatStream, name: Option<&str>) -> Spent {
+    let usage = stream.usage_so_far();
+    let cost = name.and_then(|name| model.cost(name, &usage));
+    Spent {
+        tokens: tokens(&usage),
+        cost,
+    }
+}
+
+/// What has been let through so far.
+struct Shown<'a, S> {
+    policy: &'a Policy,
+    guard: StreamGuard,
+    sink: &'a mut S,
+    text: String,
+}
+
+impl<'a, S: AnswerSink> Shown<'a, S> {
+    fn new(policy: &'a Policy, sink: &'a mut S) -> Self {
+        Self {
+            policy,
+            guard: StreamGuard::new(policy),
+            sink,
+            text: String::new(),
+        }
+    }
+
+    async fn push(&mut self, piece: &str) {
+        let safe = self.guard.push(piece);
+        self.show(safe).await;
+    }
+
+    async fn show(&mut self, safe: String) {
+        if !safe.is_empty() {
+            self.text.push_str(&safe);
+            self.sink.emit(AnswerEvent::Delta(safe)).await;
+        }
+    }
+
+    /// Takes back what was shown; the answer begins again or is replaced.
+    async fn withdraw(&mut self) {
+        self.guard = StreamGuard::new(self.policy);
+        if !self.text.is_empty() {
+            self.text.clear();
+            self.sink.emit(AnswerEvent::Reset).await;
+        }
+    }
+
+    /// Shows what the guard still held and lets governance judge the whole.
+    async fn close(mut self, now: jiff::Timestamp) -> (String, Vec<Decision>, Verdict) {
+        let guard = std::mem::replace(&mut self.guard, StreamGuard::new(self.policy));
+        let (rest, decisions) = guard.finish(now);
+        let verdict = decisions
+            .iter()
+            .map(|d| d.verdict)
+            .max()
+            .unwrap_or(Verdict::Allow);
+        if verdict == Verdict::Deny {
+            self.withdraw().await;
+        } else {
+            self.show(rest).await;
+        }
+        for decision in &decisions {
+            self.sink
+                .emit(AnswerEvent::Decision(decision.clone()))
+                .await;
+        }
+        (self.text, decisions, verdict)
+    }
+}

@@ -1,0 +1,132 @@
+//! The model as a use case may hold it: with a ceiling that it cannot exceed.
+
+use crate::Error;
+use mainstay_ai::{CallOptions, ChatRequest, ChatResponse, ChatStream, Client, OnInterruption};
+use mainstay_domain::{Tokens, Usd};
+use mainstay_resilience::Deadline;
+
+/// A model client that was granted one question and a ceiling. It can only be
+/// made by [`BudgetedModel::grant`], which refuses what the ceiling cannot pay.
+#[derive(Debug)]
+pub(crate) struct BudgetedModel<'a> {
+    client: &'a Client,
+    request: &'a ChatRequest,
+    reserved: Option<Usd>,
+}
+
+/// What a ceiling does to a request.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Fit {
+    /// It can cost this much at most.
+    Within(Usd),
+    /// The answer must be shorter: so many tokens, for this much at most.
+    Shortened(u32, Usd),
+    /// Even the shortest answer worth having costs more.
+    TooDear(Usd),
+    /// A price is not known, so no ceiling can be promised.
+    PriceUnknown,
+}
+
+/// An answer of fewer tokens than this is not worth its question.
+const SHORTEST_ANSWER: u32 = 64;
+
+/// Finds the longest answer that `ceiling` pays for.
+pub(crate) fn fit(client: &Client, request: &ChatRequest, ceiling: Usd) -> Fit {
+    let input = request.estimate_input_tokens();
+    let cost = |output: u32| {
+        client
+            .ceiling(&request.model, input, u64::from(output))
+            .map(|nano| Usd::from_nano(nano.0))
+    };
+    let Some(whole) = cost(request.max_tokens) else {
+        return Fit::PriceUnknown;
+    };
+    if whole <= ceiling {
+        return Fit::Within(whole);
+    }
+    let least = request.max_tokens.min(SHORTEST_ANSWER);
+    match cost(least) {
+        Some(cheapest) if cheapest <= ceiling => {}
+        Some(cheapest) => return Fit::TooDear(cheapest),
+        None => return Fit::PriceUnknown,
+    }
+    // The price grows with the length, so the longest affordable answer is
+    // found by halving.
+    let (mut affordable, mut too_long) = (least, request.max_tokens);
+    while too_long - affordable > 1 {
+        let middle = affordable + (too_long - affordable) / 2;
+        if cost(middle).is_some_and(|cost| cost <= ceiling) {
+            affordable = middle;
+        } else {
+            too_long = middle;
+        }
+    }
+    Fit::Shortened(affordable, cost(affordable).unwrap_or(ceiling))
+}
+
+impl<'a> BudgetedModel<'a> {
+    /// Grants `request`, which [`fit`] has made affordable.
+    pub(crate) fn grant(
+        client: &'a Client,
+        request: &'a ChatRequest,
+        ceiling: Usd,
+    ) -> Result<Self, Error> {
+        let reserved = match fit(client, request, ceiling) {
+            Fit::Within(cost) => Some(cost),
+            Fit::PriceUnknown => None,
+            Fit::Shortened(_, needed) | Fit::TooDear(needed) => {
+                return Err(Error::BudgetExceeded {
+                    needed,
+                    allowed: ceiling,
+                });
+            }
+        };
+        Ok(Self {
+            client,
+            request,
+            reserved,
+        })
+    }
+
+    /// The most that it will spend; `None` when the price is unknown.
+    pub(crate) const fn reserved(&self) -> Option<Usd> {
+        self.reserved
+    }
+
+    /// The whole answer.
+    pub(crate) async fn complete(
+        &self,
+        deadline: Deadline,
+    ) -> Result<ChatResponse, mainstay_ai::AiError> {
+        self.client
+            .complete(self.request, CallOptions::within(deadline))
+            .await
+    }
+
+    /// The answer as it is made; begins anew with another model when one breaks off.
+    pub(crate) async fn stream(
+        &self,
+        deadline: Deadline,
+    ) -> Result<ChatStream, mainstay_ai::AiError> {
+        let options = CallOptions {
+            on_interruption: OnInterruption::Restart,
+            ..CallOptions::within(deadline)
+        };
+        self.client.stream(self.request, options).await
+    }
+
+    /// What `usage` costs with `model`; `None` when its price is unknown.
+    pub(crate) fn cost(&self, model: &str, usage: &mainstay_ai::Usage) -> Option<Usd> {
+        let nano = self.client.catalogue().cost(model, usage)?;
+        Some(Usd::from_nano(nano.0))
+    }
+}
+
+/// The provider's count in the domain's words.
+pub(crate) fn tokens(usage: &mainstay_ai::Usage) -> Tokens {
+    Tokens {
+        input: usage.input_tokens,
+        output: usage.output_tokens,
+        cached: usage.cached_input_tokens,
+    }
+}
