@@ -48,11 +48,11 @@ fn start() -> Result<()> {
         println!("export {name}='{value}'");
     }
     eprintln!("running until Ctrl-C; paste the lines above where you call `cargo nextest run`");
-    loop {
-        interrupt::check()?;
+    while !interrupt::requested() {
         servers.check()?;
         pause();
     }
+    Ok(())
 }
 
 /// Becomes psql, so that the terminal, Ctrl-C included, is psql's own.

@@ -44,11 +44,12 @@ pub(crate) fn dev(args: &DevArgs) -> Result<()> {
         },
     )?;
     greet(&stack, args);
-    loop {
-        interrupt::check().inspect_err(|_| eprintln!("stopping"))?;
+    while !interrupt::requested() {
         stack.check()?;
         pause();
     }
+    eprintln!("stopping");
+    Ok(())
 }
 
 /// The ready line and what a newcomer needs next.

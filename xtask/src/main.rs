@@ -76,13 +76,21 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is::<interrupt::Interrupted>() => ExitCode::from(130),
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", with_remedy(&format!("{error:#}")));
             let code = error
                 .downcast_ref::<report::Failed>()
                 .map_or(1, report::Failed::code);
             ExitCode::from(code)
         }
     }
+}
+
+/// A full disk shows itself in many places, here it gets its remedy.
+fn with_remedy(message: &str) -> String {
+    if message.contains("No space left on device") && !message.contains("free some space") {
+        return format!("{message}: the disk is full; free some space and run the command again");
+    }
+    message.to_owned()
 }
 
 fn execute(task: &Task) -> Result<()> {

@@ -20,7 +20,7 @@ use rustix::process::{Pid, kill_process, kill_process_group};
 use crate::interrupt;
 
 /// How often a waiting loop looks again.
-const GLANCE: Duration = Duration::from_millis(20);
+const GLANCE: Duration = Duration::from_millis(50);
 
 /// A command that the kernel signals with `signal` when this process dies.
 pub(crate) fn guarded(program: impl AsRef<OsStr>, signal: Signal) -> Command {
@@ -147,12 +147,6 @@ impl Service {
         let text = std::fs::read_to_string(path).unwrap_or_default();
         let lines: Vec<&str> = text.lines().filter(|line| !line.is_empty()).collect();
         let tail = lines[lines.len().saturating_sub(5)..].join(" | ");
-        if tail.contains("No space left on device") {
-            return format!(
-                "the disk under {} is full; free some space and run the command again",
-                path.display()
-            );
-        }
         format!("{tail} (whole log: {})", path.display())
     }
 

@@ -1,7 +1,6 @@
 //! Where things lie: the checkout, its private state and cargo's target directory.
 
 use std::fs;
-use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -92,13 +91,7 @@ pub(crate) fn metadata(root: &Path) -> Result<Metadata> {
 
 /// Creates a directory that other users may pass through but not change.
 pub(crate) fn ensure_directory(path: &Path) -> Result<()> {
-    fs::create_dir_all(path).map_err(|error| match error.kind() {
-        ErrorKind::StorageFull => anyhow::anyhow!(
-            "the disk under {} is full; free some space and run the command again",
-            path.display()
-        ),
-        _ => anyhow::Error::new(error).context(format!("cannot create {}", path.display())),
-    })?;
+    fs::create_dir_all(path).with_context(|| format!("cannot create {}", path.display()))?;
     // Whatever the umask says: a server that runs as another user must get through.
     fs::set_permissions(path, fs::Permissions::from_mode(0o755))
         .with_context(|| format!("cannot set the permissions of {}", path.display()))

@@ -251,7 +251,7 @@ pub(crate) fn end_orphan(data: &Path) {
         }
         signal_process(id, signal);
         // Ten seconds for each way of asking.
-        for _glance in 0..500 {
+        for _glance in 0..200 {
             if !is_alive(id, &mark) {
                 return;
             }

@@ -109,7 +109,7 @@ pub(crate) fn end_orphan(home: &Path) {
     };
     let Ok(id) = text.trim().parse() else { return };
     for signal in [Signal::TERM, Signal::KILL] {
-        for _glance in 0..250 {
+        for _glance in 0..100 {
             // Redis rewrites its title to `redis-server 127.0.0.1:<port>`, so its directory is what identifies it.
             if !is_alive(id, "-server") || !runs_in(id, home) {
                 return;
