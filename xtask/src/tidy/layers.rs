@@ -151,13 +151,17 @@ fn is_ours(name: &str) -> bool {
     name == "xtask" || name.starts_with("mainstay-")
 }
 
-/// Tests may also use the testkit, and themselves with other features.
+/// Tests may also use the testkit, and themselves with other features; the
+/// macros and what they expand to are one box of the drawing.
 fn may_use(place: &Place, edge: &Edge) -> bool {
+    let for_tests = edge.on == "mainstay-testkit"
+        || edge.on == place.name
+        || (edge.on == "mainstay-resilience" && place.name == "mainstay-resilience-macros");
     let drawn = place
         .may_use
         .iter()
         .any(|short| edge.on.strip_prefix("mainstay-") == Some(short));
-    drawn || (edge.development && (edge.on == "mainstay-testkit" || edge.on == place.name))
+    drawn || (edge.development && for_tests)
 }
 
 /// Runnable examples of the embeddable crates may show them inside a server.
@@ -219,6 +223,14 @@ mod tests {
             broken(member("mainstay-ai", "L0", &[("mainstay-domain", true)])),
             1
         );
+    }
+
+    #[test]
+    fn the_macros_are_tested_with_what_they_expand_to_and_no_more() {
+        let name = "mainstay-resilience-macros";
+        let on = |development| [("mainstay-resilience", development)];
+        assert_eq!(broken(member(name, "L0", &on(true))), 0);
+        assert_eq!(broken(member(name, "L0", &on(false))), 1);
     }
 
     #[test]
