@@ -3,9 +3,9 @@
 
 mod duration;
 mod function;
-mod resilient;
-mod timeout;
+mod layer;
 
+use layer::Layer;
 use proc_macro::TokenStream;
 
 /// Bounds the time of an async function: `#[timeout("5s")]`.
@@ -13,9 +13,14 @@ use proc_macro::TokenStream;
 /// The function answers with `Result<T, mainstay_resilience::Error<E>>`; inside
 /// it `?` works on `E` as well. The duration is a sequence of whole numbers
 /// with the units `h`, `m`, `s` and `ms`, checked when the program is compiled.
+///
+/// Together with `#[resilient]`, the attribute that stands first goes
+/// outermost: `#[resilient(P)] #[timeout("1s")]` gives each attempt a second,
+/// `#[timeout("1s")] #[resilient(P)]` all attempts together.
 #[proc_macro_attribute]
 pub fn timeout(arguments: TokenStream, item: TokenStream) -> TokenStream {
-    timeout::expand(arguments.into(), item.into())
+    Layer::timeout(arguments.into())
+        .and_then(|layer| function::expand(layer, item.into()))
         .unwrap_or_else(|error| error.to_compile_error())
         .into()
 }
@@ -28,7 +33,8 @@ pub fn timeout(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// references are.
 #[proc_macro_attribute]
 pub fn resilient(arguments: TokenStream, item: TokenStream) -> TokenStream {
-    resilient::expand(arguments.into(), item.into())
+    Layer::resilient(arguments.into())
+        .and_then(|layer| function::expand(layer, item.into()))
         .unwrap_or_else(|error| error.to_compile_error())
         .into()
 }

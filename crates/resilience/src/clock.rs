@@ -46,15 +46,19 @@ pub fn default_clock() -> SharedClock {
     system_clock()
 }
 
-/// The origin of [`SystemClock`] and [`TokioClock`]: one for the process, so
-/// that readings of both compare.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this is where the machine's clock is read"
-)]
-fn origin() -> Instant {
-    static ORIGIN: OnceLock<Instant> = OnceLock::new();
-    *ORIGIN.get_or_init(Instant::now)
+/// The reading of [`SystemClock`] and [`TokioClock`] at `instant`: one origin
+/// for the process, so that readings of both compare.
+///
+/// The origin is a day before the first reading, since tokio's paused clock may
+/// have been stopped before that.
+fn reading(instant: Instant) -> Duration {
+    const FIRST: Duration = Duration::from_secs(86_400);
+    static START: OnceLock<Instant> = OnceLock::new();
+    let start = *START.get_or_init(|| instant);
+    match instant.checked_duration_since(start) {
+        Some(after) => FIRST.saturating_add(after),
+        None => FIRST.saturating_sub(start.saturating_duration_since(instant)),
+    }
 }
 
 /// The machine's clocks: `CLOCK_MONOTONIC` and the system time. The only type
@@ -63,8 +67,12 @@ fn origin() -> Instant {
 pub struct SystemClock;
 
 impl Clock for SystemClock {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is where the machine's clock is read"
+    )]
     fn now(&self) -> Duration {
-        origin().elapsed()
+        reading(Instant::now())
     }
 
     #[expect(
@@ -91,10 +99,7 @@ impl Clock for TokioClock {
         reason = "tokio's clock is what this type wraps"
     )]
     fn now(&self) -> Duration {
-        let origin = origin();
-        tokio::time::Instant::now()
-            .into_std()
-            .saturating_duration_since(origin)
+        reading(tokio::time::Instant::now().into_std())
     }
 
     fn unix_time(&self) -> Duration {

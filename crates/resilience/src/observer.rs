@@ -21,6 +21,15 @@ pub type SharedObserver = Arc<dyn Observer>;
 /// The observer that does nothing.
 impl Observer for () {}
 
+/// Observers that all hear every event, in order.
+impl Observer for Vec<SharedObserver> {
+    fn on_event(&self, event: &Event<'_>) {
+        for observer in self {
+            observer.on_event(event);
+        }
+    }
+}
+
 /// What happened, and to which policy.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]

@@ -290,14 +290,14 @@ impl Pipeline {
         let inner = &*self.inner;
         let call = inner.begin(deadline).map_err(Error::Rejected)?;
         let Some(retry) = inner.retry(call) else {
-            let future = pin!(operation(Attempt::only(call.deadline)));
-            let (result, _) = inner.attempt(call, &classify, future).await;
+            let attempt = Attempt::only(call.deadline);
+            let (result, _) = inner.attempt(call, &classify, || operation(attempt)).await;
             return result;
         };
         let mut session = retry.session(call.deadline);
         loop {
-            let future = pin!(operation(session.attempt()));
-            let (result, decision) = inner.attempt(call, &classify, future).await;
+            let attempt = session.attempt();
+            let (result, decision) = inner.attempt(call, &classify, || operation(attempt)).await;
             let Some(delay) = session.next(decision) else {
                 return result;
             };
@@ -411,13 +411,17 @@ impl Inner {
         part.get().filter(|_| parts & bit != 0)
     }
 
-    /// Makes one attempt, and says whether another would make sense.
-    async fn attempt<T, E, V: Into<Verdict>>(
+    /// Makes one attempt, and says whether another would make sense. Nothing of
+    /// the operation runs before it is admitted, not even its closure.
+    async fn attempt<T, E, V: Into<Verdict>, Fut>(
         &self,
         call: Call,
         classify: &impl Fn(Result<&T, &E>) -> V,
-        future: Pin<&mut impl Future<Output = Result<T, Error<E>>>>,
-    ) -> (Result<T, Error<E>>, RetryDecision) {
+        operation: impl FnOnce() -> Fut,
+    ) -> (Result<T, Error<E>>, RetryDecision)
+    where
+        Fut: Future<Output = Result<T, Error<E>>>,
+    {
         let in_use = |bit| call.parts & bit != 0;
         let ticket = match self.breaker.get().filter(|_| in_use(BREAKER)) {
             Some(breaker) => match breaker.ticket() {
@@ -440,7 +444,7 @@ impl Inner {
             },
             None => None,
         };
-        let result = self.limited(call, future).await;
+        let result = self.limited(call, pin!(operation())).await;
         drop(slot);
         let verdict = judge(&result, classify);
         if let Some(ticket) = ticket {

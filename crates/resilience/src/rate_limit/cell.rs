@@ -43,9 +43,10 @@ impl Cell {
         loop {
             // More than a burst ahead of now cannot be: the clock stepped back,
             // or the quota shrank. Then the bucket is empty, and no worse.
-            let ahead = arrival.saturating_sub(now).min(capacity);
-            let used = ahead.saturating_add(interval);
+            let ahead = arrival.saturating_sub(now);
+            let used = ahead.min(capacity).saturating_add(interval);
             if used > capacity {
+                self.forget_future(arrival, ahead, capacity, now);
                 return Err(Duration::from_nanos(used - capacity));
             }
             match self.arrival.compare_exchange_weak(
@@ -57,6 +58,20 @@ impl Cell {
                 Ok(_) => return Ok(used),
                 Err(seen) => arrival = seen,
             }
+        }
+    }
+
+    /// Brings an arrival time that the clock will not reach for long back to
+    /// where the bucket is empty. Two threads that read the clock a moment
+    /// apart are no reason for it.
+    fn forget_future(&self, arrival: u64, ahead: u64, capacity: u64, now: u64) {
+        const MOMENT: u64 = 1_000_000_000;
+        if ahead > capacity.saturating_mul(2).saturating_add(MOMENT) {
+            let empty = now.saturating_add(capacity);
+            // Whoever changes it first has seen the same clock.
+            let _ =
+                self.arrival
+                    .compare_exchange(arrival, empty, Ordering::Relaxed, Ordering::Relaxed);
         }
     }
 
