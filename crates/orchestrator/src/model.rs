@@ -130,3 +130,74 @@ pub(crate) fn tokens(usage: &mainstay_ai::Usage) -> Tokens {
         cached: usage.cached_input_tokens,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mainstay_ai::{Config, Message, ModelConfig, ProviderConfig, ProviderKind};
+
+    fn client(prices: &str) -> Client {
+        let catalogue = mainstay_ai::price::Catalogue::from_toml(prices).unwrap();
+        let config = Config {
+            providers: vec![
+                ProviderConfig::new("p", ProviderKind::OpenAi, "key").at("http://127.0.0.1:9"),
+            ],
+            models: vec![ModelConfig::new("m", [("p", "m")])],
+            ..Config::default()
+        };
+        Client::builder(config)
+            .catalogue(catalogue)
+            .build()
+            .unwrap()
+    }
+
+    /// One dollar for a million tokens either way.
+    const PRICED: &str = "[[price]]\nmodel = \"m\"\nfrom = \"2020-01-01\"\ninput = \"1\"\noutput = \"1\"\n";
+
+    fn request(max_tokens: u32) -> ChatRequest {
+        ChatRequest {
+            model: "m".to_owned(),
+            messages: vec![Message::user("How are you?")],
+            max_tokens,
+            ..ChatRequest::default()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_request_within_its_ceiling_is_left_alone() {
+        let fit = fit(&client(PRICED), &request(1000), Usd::from_nano(10_000_000));
+        assert!(
+            matches!(fit, Fit::Within(cost) if cost <= Usd::from_nano(10_000_000)),
+            "{fit:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn the_longest_affordable_answer_costs_no_more_than_the_ceiling() {
+        let client = client(PRICED);
+        let ceiling = Usd::from_nano(500_000);
+        let Fit::Shortened(tokens, cost) = fit(&client, &request(100_000), ceiling) else {
+            panic!("it should have been shortened");
+        };
+        assert!(cost <= ceiling);
+        let one_more = fit(&client, &request(tokens + 1), ceiling);
+        assert!(
+            matches!(one_more, Fit::Shortened(..)),
+            "{tokens} is not the longest: {one_more:?}"
+        );
+        let granted = request(tokens);
+        assert!(BudgetedModel::grant(&client, &granted, ceiling).is_ok());
+        let too_long = request(tokens + 1);
+        assert!(BudgetedModel::grant(&client, &too_long, ceiling).is_err());
+    }
+
+    #[tokio::test]
+    async fn what_no_ceiling_pays_for_is_refused_and_what_has_no_price_is_said() {
+        assert!(matches!(
+            fit(&client(PRICED), &request(1000), Usd::from_nano(10)),
+            Fit::TooDear(_)
+        ));
+        let unpriced = client("price = []");
+        assert_eq!(fit(&unpriced, &request(1000), Usd::ZERO), Fit::PriceUnknown);
+    }
+}

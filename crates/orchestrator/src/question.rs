@@ -136,3 +136,123 @@ fn combined_system_prompt(personas: &[Persona]) -> String {
     }
     prompt
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jiff::Timestamp;
+    use mainstay_domain::{
+        GovernanceLevel, Name, PersonaDraft, Role as PrincipalRole, SessionId, UserId, WorkspaceId,
+    };
+    use std::collections::HashSet;
+
+    fn at() -> Timestamp {
+        Timestamp::from_second(1_800_000_000).unwrap()
+    }
+
+    fn workspace() -> Workspace {
+        Workspace {
+            id: WorkspaceId::at(at()),
+            name: Name::parse("Test").unwrap(),
+            governance_level: GovernanceLevel::Moderate,
+            request_ceiling: Usd::from_nano(1),
+            share_answers: false,
+            blocked_terms: Vec::new(),
+            version: 1,
+            created_at: at(),
+        }
+    }
+
+    fn principal(workspace: &Workspace) -> Principal {
+        Principal {
+            user_id: UserId::at(at()),
+            workspace_id: workspace.id,
+            role: PrincipalRole::Member,
+            session_id: SessionId::at(at()),
+        }
+    }
+
+    fn persona(workspace: &Workspace, version: i32) -> Persona {
+        Persona {
+            id: uuid::Uuid::from_u128(7).into(),
+            workspace_id: workspace.id,
+            draft: PersonaDraft {
+                name: Name::parse("Expert").unwrap(),
+                description: String::new(),
+                system_prompt: Prompt::parse("Be exact.").unwrap(),
+                model: None,
+                temperature: None,
+                max_tokens: 100,
+            },
+            version,
+            created_at: at(),
+            updated_at: at(),
+        }
+    }
+
+    fn question(
+        workspace: Workspace,
+        personas: Vec<Persona>,
+        model: &str,
+        prompt: &str,
+    ) -> Question {
+        Question {
+            request: chat_request("Help.", model, &personas, None, Vec::new(), prompt),
+            workspace,
+            personas,
+            prompt: prompt.to_owned(),
+            ceiling: Usd::ZERO,
+            decisions: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn everything_that_changes_an_answer_changes_its_key() {
+        let mine = workspace();
+        let me = principal(&mine);
+        let strict = Workspace {
+            governance_level: GovernanceLevel::Strict,
+            ..mine.clone()
+        };
+        let other = workspace();
+        let mut warm = question(mine.clone(), vec![], "a", "why?");
+        warm.request.temperature = Some(0.0);
+        let keys = [
+            question(mine.clone(), vec![], "a", "why?").cache_key(&me),
+            question(mine.clone(), vec![], "a", "why not?").cache_key(&me),
+            question(mine.clone(), vec![], "b", "why?").cache_key(&me),
+            question(mine.clone(), vec![persona(&mine, 1)], "a", "why?").cache_key(&me),
+            question(mine.clone(), vec![persona(&mine, 2)], "a", "why?").cache_key(&me),
+            question(strict, vec![], "a", "why?").cache_key(&me),
+            question(other.clone(), vec![], "a", "why?").cache_key(&principal(&other)),
+            question(mine.clone(), vec![], "a", "why?").cache_key(&principal(&mine)),
+            warm.cache_key(&me),
+        ];
+        assert_eq!(keys.iter().collect::<HashSet<_>>().len(), keys.len());
+    }
+
+    #[test]
+    fn a_workspace_that_shares_answers_has_one_key_for_all_its_members() {
+        let sharing = Workspace {
+            share_answers: true,
+            ..workspace()
+        };
+        let one = question(sharing.clone(), vec![], "a", "why?");
+        assert_eq!(
+            one.cache_key(&principal(&sharing)),
+            one.cache_key(&principal(&sharing))
+        );
+    }
+
+    #[test]
+    fn text_cannot_move_from_one_part_of_the_key_to_the_next() {
+        let mine = workspace();
+        let me = principal(&mine);
+        let ask = |context: &str, prompt: &str| {
+            let mut question = question(mine.clone(), vec![], "a", prompt);
+            question.request.system = Some(context.to_owned());
+            question.cache_key(&me)
+        };
+        assert_ne!(ask("ab", "c"), ask("a", "bc"));
+    }
+}
