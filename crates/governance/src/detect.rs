@@ -9,6 +9,7 @@ mod mail;
 mod network;
 mod number;
 mod secret;
+mod wallet;
 
 use crate::normal::{ascii_form, is_invisible};
 pub(crate) use iban::is_open as is_open_iban;
@@ -31,6 +32,8 @@ pub enum Kind {
     Ssn,
     /// A UK health service number.
     Nhs,
+    /// An address of a crypto wallet.
+    Wallet,
     /// A key, token or password of a system.
     Secret,
     /// A word too long to be examined.
@@ -49,6 +52,7 @@ impl Kind {
             Self::Ip => "personal_data.ip",
             Self::Ssn => "personal_data.ssn",
             Self::Nhs => "personal_data.nhs",
+            Self::Wallet => "personal_data.wallet",
             Self::Secret => "secret.credential",
             Self::Overlong => "unscannable.long_word",
         }
@@ -64,6 +68,7 @@ impl Kind {
             Self::Ip => "IP",
             Self::Ssn => "SSN",
             Self::Nhs => "NHS",
+            Self::Wallet => "WALLET",
             Self::Secret => "SECRET",
             Self::Overlong => "LONG_WORD",
         }
@@ -79,6 +84,7 @@ impl Kind {
             Self::Ip => "IP addresses",
             Self::Ssn => "social security numbers",
             Self::Nhs => "health service numbers",
+            Self::Wallet => "wallet addresses",
             Self::Secret => "keys or passwords",
             Self::Overlong => "words too long to examine",
         }
@@ -154,6 +160,7 @@ fn find(view: &View<'_>) -> Vec<Finding> {
     mail::find(view, &mut findings);
     network::find(view, &mut findings);
     iban::find(view, &mut findings);
+    wallet::find(view, &mut findings);
     number::find(view, &mut findings);
     without_overlaps(findings)
 }

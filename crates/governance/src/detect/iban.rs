@@ -1,6 +1,7 @@
 //! International bank account numbers: country, length and checksum.
 
-use super::{Finding, Kind, View};
+use super::{FOREIGN, Finding, Kind, View};
+use crate::normal::{ascii_form, is_invisible};
 
 /// Country codes with the length of their numbers.
 const LENGTHS: &[(&[u8; 2], usize)] = &[
@@ -165,27 +166,40 @@ fn looks_like_start(text: &[u8]) -> bool {
 /// Whether `span` ends with the beginning of a number written in groups, so
 /// that a group of letters may follow.
 pub(crate) fn is_open(span: &str) -> bool {
-    let start = span.len().saturating_sub(LONGEST);
-    let tail = span.as_bytes().get(start..).unwrap_or_default();
-    if !tail.iter().any(u8::is_ascii_digit) {
+    if !span.bytes().any(|b| b.is_ascii_digit() || b >= 0x80) {
         return false;
     }
-    let mut groups: Vec<&[u8]> = tail.split(|b| *b == b' ').collect();
-    // A group that the window cuts is no beginning.
-    if start > 0 && !groups.is_empty() {
-        groups.remove(0);
-    }
-    let Some(first) = groups.iter().rposition(|group| {
-        group.len() == 4
-            && looks_like_start(group)
-            && LENGTHS.iter().any(|(code, _)| group.starts_with(*code))
-    }) else {
+    let mut tail: Vec<u8> = span
+        .chars()
+        .rev()
+        .filter(|c| !is_invisible(*c))
+        .map(|c| {
+            ascii_form(c)
+                .and_then(|c| u8::try_from(c).ok())
+                .unwrap_or(FOREIGN)
+        })
+        .take(LONGEST + 1)
+        .collect();
+    tail.reverse();
+    (0..tail.len()).any(|start| {
+        let begins = start == 0 || !tail.get(start - 1).is_some_and(u8::is_ascii_alphanumeric);
+        begins && is_unfinished(tail.get(start..).unwrap_or_default())
+    })
+}
+
+/// Whether `text` is a number with groups of four that has not all of its
+/// characters yet.
+fn is_unfinished(text: &[u8]) -> bool {
+    let [a, b, ..] = text else {
         return false;
     };
-    groups.iter().skip(first + 1).all(|group| {
-        group.len() <= 4
-            && group
-                .iter()
-                .all(|b| b.is_ascii_digit() || b.is_ascii_uppercase())
-    })
+    let country = [a.to_ascii_uppercase(), b.to_ascii_uppercase()];
+    let Some((_, length)) = LENGTHS.iter().find(|(code, _)| **code == country) else {
+        return false;
+    };
+    let in_groups = text
+        .split(|b| matches!(b, b' ' | b'-'))
+        .all(|group| group.len() <= 4 && group.iter().all(u8::is_ascii_alphanumeric));
+    let count = text.iter().filter(|b| b.is_ascii_alphanumeric()).count();
+    looks_like_start(text) && in_groups && count < *length
 }

@@ -52,8 +52,9 @@ fn version_four(view: &View<'_>, start: usize, end: usize, findings: &mut Vec<Fi
 }
 
 fn is_version_four(view: &View<'_>, from: usize, to: usize) -> bool {
-    const VERSIONS: [&str; 7] = [
-        "version", "ver", "release", "build", "firmware", "driver", "upgrade",
+    const VERSIONS: [&str; 12] = [
+        "version", "ver", "release", "build", "firmware", "driver", "upgrade", "section",
+        "chapter", "clause", "revision", "oid",
     ];
     let text = view
         .bytes

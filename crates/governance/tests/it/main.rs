@@ -1,6 +1,7 @@
 //! Governance as its callers see it.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
+mod corpus;
 mod streaming;
 mod whole;
 

@@ -4,7 +4,7 @@
 
 use super::{Series, card};
 
-const WORDS: [&str; 22] = [
+const WORDS: [&str; 24] = [
     "phone",
     "tel",
     "telephone",
@@ -17,15 +17,17 @@ const WORDS: [&str; 22] = [
     "dial",
     "text me",
     "sms",
-    "contact",
+    "contact me",
+    "contact us",
+    "contact number",
     "hotline",
-    "reach",
+    "reach me",
+    "reach us",
     "telefon",
     "handy",
     "mobil",
     "rufnummer",
     "number is",
-    "extension",
     "landline",
 ];
 
@@ -45,14 +47,23 @@ pub(super) fn find(series: &Series<'_>) -> Option<(usize, usize)> {
             })?;
             (!glued).then_some((count, sign))
         }
-        // A decimal, a path, a time, a negative number or a long identifier.
-        Some(b'.' | b'/' | b':' | b'=' | b'@' | b'%' | b'~') => None,
-        Some(b'-') => None,
+        // A decimal, a path, a negative number or an identifier.
+        Some(b'.' | b'/' | b'@' | b'%' | b'~' | b'-') => None,
+        // A time; a label such as `tel:` is fine.
+        Some(b':')
+            if start >= 2
+                && series
+                    .view
+                    .at(start - 2)
+                    .is_some_and(|b| b.is_ascii_digit()) =>
+        {
+            None
+        }
         sign => {
             let count = longest(series, most, |count, digits| {
                 is_national(series, count, digits)
             })?;
-            let opens = sign == Some(b'(');
+            let opens = sign == Some(b'(') && series.separator(0).starts_with(b")");
             Some((count, if opens { start - 1 } else { start }))
         }
     }
