@@ -124,15 +124,19 @@ impl Inner {
 
     fn create(&self) -> Result<(), SetupError> {
         let secret = self.instance.write_private("password", &self.password)?;
-        self.instance.run(
-            Command::new(self.binaries.join("initdb"))
-                .arg("--pgdata")
-                .arg(self.data())
-                .args(["--username", SUPERUSER, "--encoding", "UTF8"])
-                .args(["--locale", "C", "--auth", "password", "--no-sync"])
-                .arg("--pwfile")
-                .arg(secret),
-        )
+        let initdb = |locale: &str| {
+            self.instance.run(
+                Command::new(self.binaries.join("initdb"))
+                    .arg("--pgdata")
+                    .arg(self.data())
+                    .args(["--username", SUPERUSER, "--encoding", "UTF8"])
+                    .args(["--locale", locale, "--auth", "password", "--no-sync"])
+                    .arg("--pwfile")
+                    .arg(&secret),
+            )
+        };
+        // Case and letters beyond ASCII need UTF-8; systems without that locale still have C.
+        initdb("C.UTF-8").or_else(|_| initdb("C"))
     }
 
     fn serve(&self) -> Result<(), SetupError> {

@@ -122,26 +122,40 @@ fn create(binaries: &Path, home: &Path, data: &Path, account: Option<&Account>) 
     let secret = home.join("password");
     write_private(&secret, &password()?)?;
     give(&secret, account)?;
+    // Case and letters beyond ASCII need UTF-8; systems without that locale still have C.
+    initdb(binaries, home, &unfinished, "C.UTF-8", account)
+        .or_else(|_| initdb(binaries, home, &unfinished, "C", account))
+        .context("cannot create the Postgres cluster")?;
+    fs::rename(&unfinished, data)?;
+    Ok(())
+}
+
+/// Fills an empty directory with a cluster; leaves it empty when that fails.
+fn initdb(
+    binaries: &Path,
+    home: &Path,
+    data: &Path,
+    locale: &str,
+    account: Option<&Account>,
+) -> Result<()> {
     let mut initdb = Command::new(binaries.join("initdb"));
     initdb
         .arg("--pgdata")
-        .arg(&unfinished)
+        .arg(data)
         .args([
             "--username",
             SUPERUSER,
             "--encoding",
             "UTF8",
             "--locale",
-            "C",
+            locale,
         ])
         // The password crosses loopback only. Checking it in clear text spares
         // every connection of a debug build thousands of unoptimised hashes.
         .args(["--auth", "password", "--no-sync", "--pwfile"])
-        .arg(&secret)
+        .arg(home.join("password"))
         .current_dir(home);
-    capture(run_as(&mut initdb, account)).context("cannot create the Postgres cluster")?;
-    fs::rename(&unfinished, data)?;
-    Ok(())
+    capture(run_as(&mut initdb, account)).map(drop)
 }
 
 fn serve(
