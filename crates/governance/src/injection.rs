@@ -159,7 +159,7 @@ const FAMILIES: &[Family] = &[
     },
     // Switching modes.
     Family {
-        weight: 0.5,
+        weight: 0.35,
         gap: 2,
         phrases: &[
             &[

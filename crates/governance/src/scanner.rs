@@ -24,8 +24,10 @@ const MAX_SERIES: usize = 512;
 const MAX_GROUPED: usize = 128;
 /// How much of the text before a span is kept for its context.
 const CONTEXT: usize = 48;
+/// What key blocks begin with.
+const PEM_BEGIN: &str = "-----BEGIN";
 /// The longest header line of a key block that is waited for, in bytes.
-const MAX_PEM_HEADER: usize = 64;
+const MAX_PEM_HEADER: usize = 80;
 /// The most separators between two groups of digits.
 const MAX_JOINERS: usize = 3;
 
@@ -38,7 +40,7 @@ enum Mode {
     Span,
     /// Drops the rest of a word that is too long.
     Overlong,
-    /// `-----BEGIN` was released; collects the rest of the line.
+    /// Holds `-----BEGIN` and what follows on its line.
     PemHeader(String),
     /// Drops the body of a private key; holds its last characters.
     PemBody(String),
@@ -93,18 +95,15 @@ impl Scanner {
     pub(crate) fn finish(&mut self, sink: &mut Sink<'_>) {
         // A header that never ended is ordinary text, and reading it again can
         // meet another one; each time less is left.
-        while let Mode::PemHeader(line) = &mut self.mode {
-            let line = std::mem::take(line);
-            self.mode = Mode::Span;
-            self.push(&line, sink);
-            self.end_span(sink);
-        }
-        if self.mode == Mode::Span {
-            self.end_span(sink);
-            // The span may have been the beginning of a header.
-            if self.mode != Mode::Span {
-                self.finish(sink);
+        loop {
+            if self.mode == Mode::Span {
+                self.end_span(sink);
             }
+            let Mode::PemHeader(line) = &mut self.mode else {
+                return;
+            };
+            let line = std::mem::take(line);
+            self.no_key(&line, sink);
         }
     }
 
@@ -127,8 +126,7 @@ impl Scanner {
                     self.mode = Mode::PemBody(String::new());
                 } else if c == '\n' || line.len() > MAX_PEM_HEADER {
                     let line = std::mem::take(line);
-                    self.mode = Mode::Span;
-                    self.push(&line, sink);
+                    self.no_key(&line, sink);
                 }
             }
             Mode::PemBody(last) => {
@@ -219,12 +217,21 @@ impl Scanner {
         }
         let held = std::mem::take(&mut self.held);
         let (span, separators) = held.split_at(self.tail);
-        self.judge(span, span.len(), sink);
-        self.release(separators, sink);
-        if span.ends_with("-----BEGIN") {
-            self.mode = Mode::PemHeader(String::new());
+        if let Some(before) = span.strip_suffix(PEM_BEGIN) {
+            self.judge(before, before.len(), sink);
+            self.mode = Mode::PemHeader(format!("{PEM_BEGIN}{separators}"));
+        } else {
+            self.judge(span, span.len(), sink);
+            self.release(separators, sink);
         }
         self.reuse(held, String::new());
+    }
+
+    /// Reads a line again that looked like the header of a key block.
+    fn no_key(&mut self, line: &str, sink: &mut Sink<'_>) {
+        self.mode = Mode::Span;
+        self.release(PEM_BEGIN, sink);
+        self.push(line.strip_prefix(PEM_BEGIN).unwrap_or_default(), sink);
     }
 
     /// Keeps the span within its bounds.
