@@ -136,7 +136,7 @@ impl Client {
 
 impl Inner {
     /// Finds the route of a name; an empty name is the default model.
-    fn route(&self, model: &str) -> Result<&Route, AiError> {
+    pub(crate) fn route(&self, model: &str) -> Result<&Route, AiError> {
         let name = match (model, &self.default_model) {
             ("", Some(default)) => default,
             ("", None) => return Err(AiError::new(ErrorKind::NotConfigured, "")),

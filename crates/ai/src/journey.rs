@@ -19,9 +19,11 @@ use mainstay_resilience::{Backoff, Deadline, Permit};
 
 use crate::client::{CallOptions, Inner, Route};
 use crate::deployment::Deployment;
+use crate::dialect::Answer;
 use crate::error::{AiError, ErrorKind, Failure};
-use crate::request::ChatRequest;
-use crate::response::{AttemptOutcome, AttemptReport, Usage};
+use crate::question::Question;
+use crate::response::{AttemptOutcome, AttemptReport, ChatResponse, Usage};
+use crate::tokens;
 use crate::transport::Attempt;
 
 /// The most that one attempt may take of the time that is left, when someone
@@ -34,7 +36,7 @@ const TELLING_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(crate) struct Journey {
     pub(crate) inner: Arc<Inner>,
-    pub(crate) request: ChatRequest,
+    pub(crate) question: Question,
     pub(crate) requested_model: String,
     pub(crate) options: CallOptions,
     pub(crate) started: Duration,
@@ -76,12 +78,13 @@ impl Journey {
     pub(crate) fn new(
         inner: Arc<Inner>,
         route: &Route,
-        request: ChatRequest,
+        question: Question,
         options: CallOptions,
     ) -> Self {
         let candidates = route
             .order(&inner)
             .into_iter()
+            .filter(|deployment| question.suits(deployment.provider.kind))
             .map(|deployment| Candidate {
                 backoff: deployment.backoff.clone(),
                 deployment,
@@ -94,7 +97,7 @@ impl Journey {
             started: inner.clock.now(),
             requested_model: route.name.clone(),
             inner,
-            request,
+            question,
             options,
             candidates,
             reports: Vec::new(),
@@ -205,7 +208,7 @@ impl Journey {
     pub(crate) fn attempt<'a>(&'a self, turn: &'a Turn) -> Attempt<'a> {
         Attempt {
             deployment: &turn.deployment,
-            request: &self.request,
+            question: &self.question,
             traceparent: self.options.traceparent.as_deref(),
             limits: self.inner.config.limits,
             clock: &self.inner.clock,
@@ -287,6 +290,35 @@ impl Journey {
             ..blank_report(&turn.deployment)
         });
         std::mem::take(&mut self.reports)
+    }
+
+    /// Notes a whole answer and says what the caller gets of it.
+    pub(crate) fn finish_whole(&mut self, turn: Turn, answer: Answer) -> ChatResponse {
+        let deployment = Arc::clone(&turn.deployment);
+        let latency = self.inner.clock.now().saturating_sub(turn.started);
+        deployment.pace.answered_after(latency);
+        let usage_is_estimate = answer.usage.is_none();
+        let usage = answer.usage.unwrap_or_else(|| Usage {
+            input_tokens: self.question.estimate_input_tokens(),
+            output_tokens: tokens::estimate(&answer.text),
+            ..Usage::default()
+        });
+        ChatResponse {
+            cost: self.inner.cost(&deployment.model, &usage),
+            attempts: self.answered(turn, usage, usage_is_estimate, answer.id.clone()),
+            text: answer.text,
+            tool_calls: answer.tool_calls,
+            model: deployment.model.clone(),
+            requested_model: self.requested_model.clone(),
+            provider: deployment.provider.name.clone(),
+            deployment: deployment.name.clone(),
+            usage,
+            usage_is_estimate,
+            finish: answer.finish,
+            upstream_id: answer.id,
+            time_to_first_token: None,
+            elapsed: self.elapsed(),
+        }
     }
 
     /// Somebody has begun an answer: why others did not is history, and only

@@ -13,9 +13,11 @@ use futures_util::{Stream, StreamExt};
 use crate::client::{CallOptions, Client};
 use crate::error::AiError;
 use crate::journey::Journey;
+use crate::question::Question;
 use crate::request::ChatRequest;
 use crate::response::{ChatResponse, Usage};
 use relay::Relay;
+pub(crate) use relay::{Current, begin};
 use tally::Tally;
 
 /// What a stream says.
@@ -79,8 +81,13 @@ impl Client {
         options: CallOptions,
     ) -> Result<ChatStream, AiError> {
         let route = self.inner.check(request)?;
-        let tally = Tally::new(request);
-        let journey = Journey::new(Arc::clone(&self.inner), route, request.clone(), options);
+        let tally = Tally::new(request.estimate_input_tokens());
+        let journey = Journey::new(
+            Arc::clone(&self.inner),
+            route,
+            Question::Chat(request.clone()),
+            options,
+        );
         let relay = Relay::open(journey).await?;
         let events = futures_util::stream::unfold(relay, |mut relay| async move {
             let event = relay.next().await?;

@@ -12,8 +12,8 @@ use crate::deployment::Deployment;
 use crate::dialect::{self, Answer, Piece, StreamDecoder};
 use crate::error::{ErrorKind, Failure};
 use crate::pace;
-use crate::request::ChatRequest;
-use crate::sse::SseParser;
+use crate::question::Question;
+use crate::sse::{SseEvent, SseParser};
 
 /// How long to read an error body for: the status has already told the essence.
 const ERROR_BODY: Duration = Duration::from_secs(5);
@@ -21,22 +21,23 @@ const ERROR_BODY: Duration = Duration::from_secs(5);
 /// What one attempt needs to know.
 pub(crate) struct Attempt<'a> {
     pub(crate) deployment: &'a Deployment,
-    pub(crate) request: &'a ChatRequest,
+    pub(crate) question: &'a Question,
     pub(crate) traceparent: Option<&'a str>,
     pub(crate) limits: SizeLimits,
     pub(crate) clock: &'a SharedClock,
 }
 
 impl Attempt<'_> {
-    /// Asks for a whole answer, within `limit`.
-    pub(crate) async fn whole(&self, limit: Duration) -> Result<Answer, Failure> {
+    /// Asks for a whole answer, within `limit`; with it comes the body as the
+    /// provider wrote it.
+    pub(crate) async fn whole(&self, limit: Duration) -> Result<(Answer, Vec<u8>), Failure> {
         let work = async {
             let mut response = self.send(false).await?;
             let upstream_id = upstream_id(response.headers());
             let body = read_all(&mut response, self.limits.response_bytes).await?;
             let mut answer = dialect::decode_answer(self.deployment.provider.kind, &body)?;
             answer.id = answer.id.or(upstream_id);
-            Ok(answer)
+            Ok((answer, body))
         };
         timeout(limit, work).await.unwrap_or_else(|_| {
             Err(Failure::new(
@@ -72,7 +73,11 @@ impl Attempt<'_> {
             quirks,
             ..
         } = self.deployment;
-        let body = dialect::encode(provider.kind, self.request, model, stream, *quirks)?;
+        let body = self
+            .question
+            .encode(provider.kind, model, stream, *quirks)?;
+        let mut headers = provider.headers.clone();
+        self.question.set_headers(provider.kind, &mut headers);
         let accept = if stream {
             "text/event-stream"
         } else {
@@ -81,7 +86,7 @@ impl Attempt<'_> {
         let mut request = provider
             .http
             .post(&provider.endpoint)
-            .headers(provider.headers.clone())
+            .headers(headers)
             .header("accept", accept)
             .body(body);
         if let Some(traceparent) = self.traceparent {
@@ -160,6 +165,9 @@ async fn read_some(response: &mut reqwest::Response, limit: usize) -> Vec<u8> {
     body
 }
 
+/// An event of the provider, and what it says.
+pub(crate) type Frame = (SseEvent, Vec<Piece>);
+
 /// A stream that has begun. Dropping it closes the connection, which is how
 /// the provider learns that nobody listens any more.
 #[derive(Debug)]
@@ -167,6 +175,8 @@ pub(crate) struct LiveStream {
     response: reqwest::Response,
     parser: SseParser,
     decoder: StreamDecoder,
+    /// Read already, not taken yet.
+    frames: VecDeque<Frame>,
     pieces: VecDeque<Piece>,
     /// What ends the stream once everything before it has been taken.
     end: Option<Failure>,
@@ -199,6 +209,7 @@ impl LiveStream {
             response,
             parser: SseParser::new(attempt.limits.event_bytes),
             decoder: StreamDecoder::new(provider.kind),
+            frames: VecDeque::new(),
             pieces: VecDeque::new(),
             end: None,
             clock: SharedClock::clone(attempt.clock),
@@ -209,29 +220,45 @@ impl LiveStream {
 
     /// Reads until there is something to show, and keeps it.
     async fn await_first(&mut self) -> Result<(), Failure> {
-        let mut held = VecDeque::new();
         loop {
-            let piece = self.next().await?;
-            let is_bookkeeping = matches!(piece, Piece::Id(_) | Piece::Usage(_));
-            held.push_back(piece);
-            if !is_bookkeeping {
-                break;
+            let frame = self.read_frame().await?;
+            let shows = frame
+                .1
+                .iter()
+                .any(|piece| !matches!(piece, Piece::Id(_) | Piece::Usage(_)));
+            self.frames.push_back(frame);
+            if shows {
+                return Ok(());
             }
         }
-        held.append(&mut self.pieces);
-        self.pieces = held;
-        Ok(())
     }
 
-    /// The next piece. After [`Piece::Done`] there is none, and nobody asks.
+    /// The next event and what it says. After [`Piece::Done`] there is none,
+    /// and nobody asks.
+    pub(crate) async fn next_frame(&mut self) -> Result<Frame, Failure> {
+        match self.frames.pop_front() {
+            Some(frame) => Ok(frame),
+            None => self.read_frame().await,
+        }
+    }
+
+    /// The next piece, for who does not care for events.
     pub(crate) async fn next(&mut self) -> Result<Piece, Failure> {
         loop {
             if let Some(piece) = self.pieces.pop_front() {
                 return Ok(piece);
             }
+            let (_, pieces) = self.next_frame().await?;
+            self.pieces.extend(pieces);
+        }
+    }
+
+    async fn read_frame(&mut self) -> Result<Frame, Failure> {
+        loop {
             if let Some(event) = self.parser.next_event() {
-                self.decoder.accept(&event, &mut self.pieces)?;
-                continue;
+                let mut pieces = Vec::new();
+                self.decoder.accept(&event, &mut pieces)?;
+                return Ok((event, pieces));
             }
             if let Some(failure) = self.end.take() {
                 return Err(failure);

@@ -7,12 +7,13 @@ use std::time::Duration;
 use super::StreamEvent;
 use super::tally::Tally;
 use crate::client::OnInterruption;
+use crate::config::ProviderKind;
 use crate::dialect::Piece;
 use crate::error::{AiError, ErrorKind, Failure};
 use crate::journey::{Journey, Turn};
 use crate::request::ToolCall;
 use crate::response::{ChatResponse, FinishReason, Usage};
-use crate::transport::LiveStream;
+use crate::transport::{Frame, LiveStream};
 
 /// A stream that has begun, and the journey that can begin it again.
 pub(super) struct Relay {
@@ -23,8 +24,8 @@ pub(super) struct Relay {
     pending: VecDeque<StreamEvent>,
 }
 
-/// The attempt that is answering.
-struct Current {
+/// The attempt that is answering, and what it has said.
+pub(crate) struct Current {
     turn: Turn,
     live: LiveStream,
     tally: Tally,
@@ -81,7 +82,10 @@ impl Relay {
                     return Some(Ok(event));
                 }
                 Ok(Outcome::Nothing) => self.current = Some(current),
-                Ok(Outcome::Done) => return Some(Ok(self.finish(current))),
+                Ok(Outcome::Done) => {
+                    let response = current.into_response(&mut self.journey);
+                    return Some(Ok(StreamEvent::Finished(Box::new(response))));
+                }
                 Err(failure) => {
                     if let Err(error) = self.interrupted(current, failure).await {
                         return Some(Err(error));
@@ -107,42 +111,10 @@ impl Relay {
         self.install(current);
         Ok(())
     }
-
-    fn finish(&mut self, current: Current) -> StreamEvent {
-        let deployment = Arc::clone(&current.turn.deployment);
-        let usage_is_estimate = current.tally.provider_said().is_none();
-        let usage: Usage = current
-            .tally
-            .provider_said()
-            .unwrap_or_else(|| current.tally.usage());
-        let upstream_id = current.live.upstream_id;
-        StreamEvent::Finished(Box::new(ChatResponse {
-            cost: self.journey.inner.cost(&deployment.model, &usage),
-            attempts: self.journey.answered(
-                current.turn,
-                usage,
-                usage_is_estimate,
-                upstream_id.clone(),
-            ),
-            text: current.text,
-            tool_calls: current.tools.into_values().collect(),
-            model: deployment.model.clone(),
-            requested_model: self.journey.requested_model.clone(),
-            provider: deployment.provider.name.clone(),
-            deployment: deployment.name.clone(),
-            usage,
-            usage_is_estimate,
-            // `Done` without a reason was a failure before it came here.
-            finish: current.finish.unwrap_or(FinishReason::Stop),
-            upstream_id,
-            time_to_first_token: Some(current.time_to_first_token),
-            elapsed: self.journey.elapsed(),
-        }))
-    }
 }
 
 /// Asks until someone begins an answer.
-async fn begin(journey: &mut Journey) -> Result<Current, AiError> {
+pub(crate) async fn begin(journey: &mut Journey) -> Result<Current, AiError> {
     loop {
         let turn = journey.next().await?;
         match journey
@@ -155,7 +127,7 @@ async fn begin(journey: &mut Journey) -> Result<Current, AiError> {
                 let time_to_first_token = journey.inner.clock.now().saturating_sub(turn.started);
                 turn.deployment.pace.answered_after(time_to_first_token);
                 return Ok(Current {
-                    tally: Tally::new(&journey.request),
+                    tally: Tally::new(journey.question.estimate_input_tokens()),
                     turn,
                     live,
                     text: String::new(),
@@ -170,6 +142,63 @@ async fn begin(journey: &mut Journey) -> Result<Current, AiError> {
 }
 
 impl Current {
+    /// The dialect of the deployment that answers.
+    pub(crate) fn kind(&self) -> ProviderKind {
+        self.turn.deployment.provider.kind
+    }
+
+    /// The provider's own id of the model that answers.
+    pub(crate) fn model(&self) -> &str {
+        &self.turn.deployment.model
+    }
+
+    pub(crate) fn usage_so_far(&self) -> Usage {
+        self.tally.usage()
+    }
+
+    pub(crate) async fn next_frame(&mut self) -> Result<Frame, Failure> {
+        self.live.next_frame().await
+    }
+
+    pub(crate) fn into_turn(self) -> Turn {
+        self.turn
+    }
+
+    /// Takes all pieces of a frame; true when the answer is whole.
+    pub(crate) fn take_all(&mut self, pieces: &[Piece], limit: usize) -> Result<bool, Failure> {
+        for piece in pieces {
+            if let Outcome::Done = self.take(piece.clone(), limit)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// What the caller gets of an answer that is whole.
+    pub(crate) fn into_response(self, journey: &mut Journey) -> ChatResponse {
+        let deployment = Arc::clone(&self.turn.deployment);
+        let said = self.tally.provider_said();
+        let usage = said.unwrap_or_else(|| self.tally.usage());
+        let upstream_id = self.live.upstream_id;
+        ChatResponse {
+            cost: journey.inner.cost(&deployment.model, &usage),
+            attempts: journey.answered(self.turn, usage, said.is_none(), upstream_id.clone()),
+            text: self.text,
+            tool_calls: self.tools.into_values().collect(),
+            model: deployment.model.clone(),
+            requested_model: journey.requested_model.clone(),
+            provider: deployment.provider.name.clone(),
+            deployment: deployment.name.clone(),
+            usage,
+            usage_is_estimate: said.is_none(),
+            // `Done` without a reason was a failure before it came here.
+            finish: self.finish.unwrap_or(FinishReason::Stop),
+            upstream_id,
+            time_to_first_token: Some(self.time_to_first_token),
+            elapsed: journey.elapsed(),
+        }
+    }
+
     fn take(&mut self, piece: Piece, limit: usize) -> Result<Outcome, Failure> {
         Ok(match piece {
             Piece::Id(id) => {

@@ -1,7 +1,6 @@
 //! What a stream has used, at any moment of it.
 
 use super::StreamEvent;
-use crate::request::ChatRequest;
 use crate::response::Usage;
 use crate::tokens;
 
@@ -18,9 +17,9 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    pub(crate) fn new(request: &ChatRequest) -> Self {
+    pub(crate) fn new(input_estimate: u64) -> Self {
         Self {
-            input_estimate: tokens::estimate_request(request),
+            input_estimate,
             output_estimate: 0,
             said: None,
             earlier: Usage::default(),

@@ -3,11 +3,16 @@
     clippy::disallowed_methods,
     reason = "tests measure real time where real sockets are involved"
 )]
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
 
 mod answers;
 mod cancelling;
 mod failing;
+mod gateway;
 mod interrupted;
 mod money;
 mod outage;
