@@ -285,3 +285,62 @@ fn signal_group(id: u32, signal: Signal) {
 fn pid(id: u32) -> Option<Pid> {
     i32::try_from(id).ok().and_then(Pid::from_raw)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Command {
+        let mut command = guarded("sh", Signal::KILL);
+        command.args(["-c", script]);
+        command
+    }
+
+    fn start(script: &str, log: Option<&Path>, patience: Duration) -> Service {
+        Service::start("it", shell(script), log, Signal::TERM, patience).unwrap()
+    }
+
+    #[test]
+    fn a_dropped_service_is_gone() {
+        let service = start("exec sleep 1000", None, Duration::from_secs(10));
+        let id = service.id();
+        assert!(is_alive(id, ""));
+        drop(service);
+        assert!(!is_alive(id, "sleep"));
+    }
+
+    #[test]
+    fn a_service_that_will_not_stop_is_killed_after_its_patience() {
+        let mut service = start(
+            "trap '' TERM; while :; do sleep 1000; done",
+            None,
+            Duration::from_millis(200),
+        );
+        let status = service.stop().unwrap();
+        assert!(!status.success());
+    }
+
+    #[test]
+    fn a_service_that_ends_instead_of_getting_ready_says_why() {
+        let home = tempfile::tempdir().unwrap();
+        let log = home.path().join("log");
+        let mut service = start(
+            "echo 'the port is taken' >&2; exit 3",
+            Some(&log),
+            Duration::from_secs(10),
+        );
+        let error = service
+            .wait_until(Duration::from_secs(30), || Ok(false))
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("the port is taken"), "{error}");
+    }
+
+    #[test]
+    fn a_failed_command_shows_what_it_said() {
+        let error = capture(Command::new("sh").args(["-c", "echo no such place >&2; exit 1"]))
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("no such place"), "{error}");
+    }
+}
