@@ -7,6 +7,10 @@
 //! A handler whose whole work is one call of one repository makes that call
 //! itself; whatever touches two things is a use case here.
 
+// Use cases await through cache, Redis and database; with every tier compiled
+// in, the futures nest deeper than the compiler's default allows.
+#![recursion_limit = "256"]
+
 mod accounts;
 mod agents;
 mod answering;
