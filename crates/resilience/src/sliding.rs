@@ -199,7 +199,8 @@ impl SlidingWindow {
         let empty = Tag::new(generation, self.epoch.load(Ordering::Relaxed)).empty_word();
         for Cell(words) in self.shards.iter().flat_map(|shard| &shard.cells) {
             for word in words {
-                word.store(empty, Ordering::Relaxed);
+                // A swap, so that it is ordered after what others have added.
+                word.swap(empty, Ordering::Relaxed);
             }
         }
     }

@@ -453,7 +453,7 @@ impl Machine {
     }
 
     fn forget(&self, generation: u64, config: &BreakerConfig, restart: bool) {
-        self.streak.store(generation << 32, Ordering::Release);
+        self.streak.swap(generation << 32, Ordering::AcqRel);
         self.time.clear(generation, restart);
         self.count.clear(generation, ring_size(config));
     }
