@@ -4,7 +4,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -110,6 +110,7 @@ pub(crate) type HotRef = foyer::CacheEntry<Fingerprint, HotEntry, BuildDigestHas
 pub(crate) struct Hot {
     engine: Engine,
     capacity: usize,
+    resized: AtomicUsize,
     gates: Vec<Mutex<()>>,
     quotas: Quotas,
     pub(crate) counters: Arc<TierCounters>,
@@ -161,6 +162,7 @@ impl Hot {
         Self {
             engine,
             capacity,
+            resized: AtomicUsize::new(capacity),
             gates: (0..GATES).map(|_| Mutex::new(())).collect(),
             quotas: Quotas::new(quota),
             counters,
@@ -189,7 +191,7 @@ impl Hot {
         let weight = entry.weight();
         // A single entry may take an eighth of its shard, lest it sweep out
         // everything else.
-        let shard = self.engine.capacity() / self.engine.shards();
+        let shard = self.capacity / self.engine.shards();
         if weight > (shard / 8).max(64 << 10).min(shard / 2) {
             let _gate = self.gate(fingerprint);
             // What it replaces is older than it.
@@ -247,9 +249,13 @@ impl Hot {
 
     /// Makes the tier `factor` times as large as it was built.
     pub(crate) fn grow(&self, factor: usize) -> bool {
-        self.engine
-            .resize(self.capacity.saturating_mul(factor))
-            .is_ok()
+        let bytes = self.capacity.saturating_mul(factor);
+        let resized = self.engine.resize(bytes).is_ok();
+        if resized {
+            // The engine goes on to tell the capacity that it was built with.
+            self.resized.store(bytes, Ordering::Relaxed);
+        }
+        resized
     }
 
     pub(crate) fn configured(&self) -> usize {
@@ -257,7 +263,7 @@ impl Hot {
     }
 
     pub(crate) fn capacity(&self) -> usize {
-        self.engine.capacity()
+        self.resized.load(Ordering::Relaxed)
     }
 
     pub(crate) fn bytes(&self) -> usize {

@@ -62,50 +62,58 @@ impl From<Error> for Stop {
 /// Reads the table of tags, finds out whether anything was missed, and tells
 /// the server what it could not be told. Returns where to go on.
 async fn synchronise(cache: &Weak<Inner>, shared: &Arc<Shared>) -> Result<StreamPosition, Stop> {
-    // The end of the stream is read before the table: an invalidation between
-    // the two is then in the table and read once more from the stream.
-    let ends = shared.redis.stream_ends(&shared.stream_key()).await?;
-    let before = shared.order.generation();
     if !shared.load_table().await? {
         return Err(Stop::Away);
     }
-    let same_table = before == 0 || before == shared.order.generation();
-    let ends = ends.and_then(|(oldest, newest)| Some((parse(&oldest)?, parse(&newest)?)));
+    let (generation, newest) = (shared.order.generation(), shared.order.seen());
     let cache = cache.upgrade().ok_or(Stop::Gone)?;
-    let newest = ends.map_or((0, 0), |(_, newest)| newest);
-    let position = match (cache.followed(), ends) {
-        (Some(last), _) if same_table && last == newest => last,
-        (Some(last), Some((oldest, newest))) if same_table && oldest <= last && last <= newest => {
-            last
+    let position = match cache.followed() {
+        Some((followed, last)) if followed == generation && last <= newest => {
+            // From here the stream tells whether it still reaches back so far.
+            (generation, last)
         }
         // Nothing was ever followed and nothing is kept from an earlier life.
-        (None, _) if !cache.keeps_from_earlier() => newest,
+        None if !cache.keeps_from_earlier() => (generation, newest),
         _ => {
             tracing::warn!(
                 "what other instances invalidated may have been missed; everything kept is dropped"
             );
             cache.resynchronise().await;
-            newest
+            (generation, newest)
         }
     };
-    cache.follow(position).await;
+    let position = catch_up(&cache, shared, position, newest).await?;
     drop(cache);
-    flush(shared).await?;
+    shared.flush().await?;
     shared.synchronised.store(true, Ordering::Release);
     Ok(position)
 }
 
-/// Tells the server what it could not be told when it happened.
-async fn flush(shared: &Shared) -> Result<(), Stop> {
-    while !shared.outbox.is_empty() {
-        let (keys, targets) = shared.outbox.peek();
-        shared.tell_keys(&keys).await?;
-        for target in &targets {
-            shared.tell_lazily(*target).await?;
+/// Applies what the stream holds after `position` up to `newest`. When it does
+/// not hold all of it, everything kept is dropped.
+async fn catch_up(
+    cache: &Arc<Inner>,
+    shared: &Arc<Shared>,
+    mut position: StreamPosition,
+    newest: u64,
+) -> Result<StreamPosition, Stop> {
+    while position.1 < newest {
+        let after = format!("{}-1", position.1);
+        let entries = shared
+            .redis
+            .stream_read(&shared.stream_key(), &after, BATCH)
+            .await?;
+        let next = entries.first().and_then(place);
+        if next != Some(position.1 + 1) {
+            tracing::warn!("the stream of invalidations has a gap; everything kept is dropped");
+            cache.resynchronise().await;
+            position.1 = newest;
+            break;
         }
-        shared.outbox.told(&keys, &targets);
+        position = apply(cache, shared, &entries, position).await;
     }
-    Ok(())
+    cache.follow(position).await;
+    Ok(position)
 }
 
 /// Waits for news and applies them.
@@ -115,7 +123,7 @@ async fn step(
     reader: &mut StreamReader,
     position: StreamPosition,
 ) -> Result<StreamPosition, Stop> {
-    let after = format!("{}-{}", position.0, position.1);
+    let after = format!("{}-1", position.1);
     let entries = reader
         .read(&shared.stream_key(), &after, BATCH, WAIT)
         .await?;
@@ -123,22 +131,43 @@ async fn step(
     if cache.is_closed() {
         return Err(Stop::Gone);
     }
-    if !shared.outbox.is_empty() {
-        flush(shared).await?;
+    shared.flush().await?;
+    if entries.is_empty() {
+        // Silence may also mean that the server lost the stream or the table.
+        let (generation, newest) = shared.head().await?;
+        if generation != position.0 {
+            return Err(Stop::Away);
+        }
+        return catch_up(&cache, shared, position, newest).await;
     }
-    let Some(last) = entries.last().and_then(|entry| parse(&entry.id)) else {
-        return Ok(position);
-    };
+    if entries.first().and_then(place) != Some(position.1 + 1) {
+        let newest = entries.last().and_then(place).unwrap_or(position.1);
+        return catch_up(&cache, shared, position, newest).await;
+    }
+    let position = apply(&cache, shared, &entries, position).await;
+    cache.follow(position).await;
+    Ok(position)
+}
+
+/// Applies entries that follow on `position`.
+async fn apply(
+    cache: &Arc<Inner>,
+    shared: &Arc<Shared>,
+    entries: &[StreamEntry],
+    position: StreamPosition,
+) -> StreamPosition {
     let (mut keys, mut targets) = (Vec::new(), Vec::new());
-    for entry in &entries {
+    let mut last = position;
+    for entry in entries {
+        let Some(at) = place(entry) else { continue };
+        last.1 = at;
         let Some(news) = News::of(entry, shared) else {
             continue;
         };
-        if let (What::Lazily(target), Some(at)) = (&news.what, news.at) {
-            match target {
-                Target::Tag(tag) if !news.full => shared.order.tag_invalidated(*tag, at),
-                _ => shared.order.all_invalidated(at),
-            }
+        match &news.what {
+            What::Key(_) if !news.full => shared.order.reached(at),
+            What::Lazily(Target::Tag(tag)) if !news.full => shared.order.tag_invalidated(*tag, at),
+            _ => shared.order.all_invalidated(at),
         }
         // What happened here has been done here, and done again it would drop
         // what was loaded since.
@@ -150,14 +179,17 @@ async fn step(
         }
     }
     cache.invalidated_elsewhere(keys, targets).await;
-    cache.follow(last).await;
-    Ok(last)
+    last
+}
+
+/// The place of an entry in the order: the first half of its id.
+fn place(entry: &StreamEntry) -> Option<u64> {
+    entry.id.split_once('-')?.0.parse().ok()
 }
 
 struct News {
     what: What,
     origin: u64,
-    at: Option<u64>,
     full: bool,
 }
 
@@ -178,24 +210,7 @@ impl News {
         Some(Self {
             what,
             origin: hexadecimal("o")?,
-            at: text("s").and_then(|at| at.parse().ok()),
             full: text("f") == Some("1"),
         })
-    }
-}
-
-fn parse(id: &str) -> Option<StreamPosition> {
-    let (millis, sequence) = id.split_once('-')?;
-    Some((millis.parse().ok()?, sequence.parse().ok()?))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ids_are_read_as_two_numbers() {
-        assert_eq!(parse("1700000000000-3"), Some((1_700_000_000_000, 3)));
-        assert_eq!(parse("nonsense"), None);
     }
 }

@@ -63,6 +63,12 @@ impl Order {
         table.seen = table.seen.max(at);
     }
 
+    /// The order is known up to here.
+    pub(super) fn reached(&self, at: u64) {
+        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        table.seen = table.seen.max(at);
+    }
+
     pub(super) fn all_invalidated(&self, at: u64) {
         let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
         table.floor = table.floor.max(at);

@@ -1,8 +1,8 @@
 //! Invalidations that the shared tier could not be told yet.
 
 use std::{
-    collections::HashSet,
-    sync::{Mutex, MutexGuard, PoisonError},
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use crate::{key::Fingerprint, stamps::Target};
@@ -10,91 +10,174 @@ use crate::{key::Fingerprint, stamps::Target};
 /// Invalidations that are kept one by one; more become one of everything.
 const KEPT: usize = 4096;
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Outbox {
-    waiting: Mutex<Waiting>,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: Waiting,
+    /// Being told right now, and how many times at once.
+    telling: HashMap<Item, usize>,
 }
 
 #[derive(Debug, Default)]
 struct Waiting {
-    keys: HashSet<Fingerprint>,
-    tags: HashSet<u64>,
+    items: HashSet<Item>,
     all: bool,
 }
 
-impl Outbox {
-    pub(super) fn add_keys(&self, keys: &[Fingerprint]) {
-        let mut waiting = self.lock();
-        waiting.keys.extend(keys);
-        waiting.bound();
-    }
+/// One invalidation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Item {
+    Key(Fingerprint),
+    Tag(u64),
+    All,
+}
 
-    pub(super) fn add(&self, target: Target) {
-        let mut waiting = self.lock();
+impl From<Target> for Item {
+    fn from(target: Target) -> Self {
         match target {
-            Target::Tag(tag) => drop(waiting.tags.insert(tag)),
-            Target::All | Target::Key(_) => waiting.all = true,
+            Target::Tag(tag) => Self::Tag(tag),
+            Target::All | Target::Key(_) => Self::All,
         }
-        waiting.bound();
+    }
+}
+
+/// An invalidation that is being told. Unless it [`succeeds`](Self::succeed),
+/// also when the telling is cancelled, it waits for the next time.
+#[derive(Debug)]
+pub(super) struct Telling {
+    outbox: Outbox,
+    items: Vec<Item>,
+}
+
+impl Telling {
+    pub(super) fn succeed(mut self) {
+        let items = std::mem::take(&mut self.items);
+        self.outbox.lock().finish(&items);
+    }
+}
+
+impl Drop for Telling {
+    fn drop(&mut self) {
+        let mut state = self.outbox.lock();
+        state.finish(&self.items);
+        state.waiting.add(&self.items);
+    }
+}
+
+impl Outbox {
+    pub(super) fn begin(&self, items: impl IntoIterator<Item = Item>) -> Telling {
+        let items: Vec<Item> = items.into_iter().collect();
+        let mut state = self.lock();
+        for item in &items {
+            *state.telling.entry(*item).or_insert(0) += 1;
+        }
+        drop(state);
+        Telling {
+            outbox: self.clone(),
+            items,
+        }
     }
 
-    /// Whether the shared entry of `key` waits to be invalidated.
+    /// Takes some of what waits.
+    pub(super) fn next(&self) -> Option<(Telling, Vec<Item>)> {
+        let items: Vec<Item> = {
+            let mut state = self.lock();
+            if std::mem::take(&mut state.waiting.all) {
+                vec![Item::All]
+            } else {
+                let some: Vec<Item> = state.waiting.items.iter().copied().take(256).collect();
+                for item in &some {
+                    state.waiting.items.remove(item);
+                }
+                some
+            }
+        };
+        if items.is_empty() {
+            return None;
+        }
+        Some((self.begin(items.clone()), items))
+    }
+
+    /// Whether the shared entry of `key` is yet to be invalidated.
     pub(super) fn holds(&self, key: Fingerprint, tags: &[u64]) -> bool {
-        let waiting = self.lock();
-        waiting.all
-            || waiting.keys.contains(&key)
-            || tags.iter().any(|tag| waiting.tags.contains(tag))
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        let waiting = self.lock();
-        !waiting.all && waiting.keys.is_empty() && waiting.tags.is_empty()
-    }
-
-    /// What waits, without taking it out.
-    pub(super) fn peek(&self) -> (Vec<Fingerprint>, Vec<Target>) {
-        let waiting = self.lock();
-        if waiting.all {
-            return (Vec::new(), vec![Target::All]);
+        let state = self.lock();
+        if state.telling.is_empty() && state.waiting.items.is_empty() {
+            return state.waiting.all;
         }
-        let keys = waiting.keys.iter().copied().take(256).collect();
-        let tags = waiting
-            .tags
-            .iter()
-            .copied()
-            .take(256)
-            .map(Target::Tag)
-            .collect();
-        (keys, tags)
+        let holds =
+            |item: &Item| state.waiting.items.contains(item) || state.telling.contains_key(item);
+        state.waiting.all
+            || holds(&Item::All)
+            || holds(&Item::Key(key))
+            || tags.iter().any(|tag| holds(&Item::Tag(*tag)))
     }
 
-    /// These were told. Told twice is no harm, so what came again meanwhile
-    /// may go too: it was told after it came.
-    pub(super) fn told(&self, keys: &[Fingerprint], targets: &[Target]) {
-        let mut waiting = self.lock();
-        for key in keys {
-            waiting.keys.remove(key);
-        }
-        for target in targets {
-            match target {
-                Target::Tag(tag) => drop(waiting.tags.remove(tag)),
-                Target::All => *waiting = Waiting::default(),
-                Target::Key(_) => {}
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn finish(&mut self, items: &[Item]) {
+        for item in items {
+            if let Some(count) = self.telling.get_mut(item) {
+                *count -= 1;
+                if *count == 0 {
+                    self.telling.remove(item);
+                }
             }
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Waiting {
-    fn bound(&mut self) {
-        if self.all || self.keys.len() + self.tags.len() > KEPT {
+    fn add(&mut self, items: &[Item]) {
+        self.items.extend(items);
+        if self.all || self.items.len() > KEPT || items.contains(&Item::All) {
             self.all = true;
-            self.keys.clear();
-            self.tags.clear();
+            self.items.clear();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Key;
+
+    fn key(number: u32) -> Fingerprint {
+        Key::new("test", [number.to_le_bytes()]).fingerprint()
+    }
+
+    #[test]
+    fn what_was_not_told_waits_and_hides_the_entry_meanwhile() {
+        let outbox = Outbox::default();
+        let telling = outbox.begin([Item::Key(key(1))]);
+        assert!(outbox.holds(key(1), &[]));
+        assert!(outbox.next().is_none(), "it is being told");
+        drop(telling);
+        let (telling, items) = outbox.next().unwrap();
+        assert_eq!(items, [Item::Key(key(1))]);
+        assert!(outbox.holds(key(1), &[]));
+        telling.succeed();
+        assert!(!outbox.holds(key(1), &[]));
+        assert!(outbox.next().is_none());
+    }
+
+    #[test]
+    fn too_many_become_one_of_everything() {
+        let outbox = Outbox::default();
+        for number in 0..5000 {
+            drop(outbox.begin([Item::Key(key(number))]));
+        }
+        assert!(outbox.holds(key(99_999), &[]));
+        let (telling, items) = outbox.next().unwrap();
+        assert_eq!(items, [Item::All]);
+        telling.succeed();
+        assert!(!outbox.holds(key(1), &[]));
     }
 }

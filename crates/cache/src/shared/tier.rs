@@ -12,7 +12,11 @@ use bytes::Bytes;
 use mainstay_redis::{Error, Redis, Script, Value};
 use mainstay_resilience::SharedClock;
 
-use super::{Claim, order::Order, outbox::Outbox};
+use super::{
+    Claim,
+    order::Order,
+    outbox::{Item, Outbox},
+};
 use crate::{
     counters::{TierCounters, count},
     envelope::{self, Envelope, Sealer},
@@ -44,7 +48,7 @@ pub(crate) struct Shared {
     watch: Watch,
     counters: TierCounters,
     pub(super) order: Order,
-    pub(super) outbox: Outbox,
+    outbox: Outbox,
     /// Whether this instance has heard of everything that others invalidated.
     pub(super) synchronised: AtomicBool,
     /// Tells this instance's own invalidations from those of others.
@@ -59,8 +63,9 @@ struct Scripts {
     put: Script,
     release: Script,
     forget: Script,
-    lazily: Script,
+    announce: Script,
     table: Script,
+    head: Script,
 }
 
 /// The right to write the entry of one key. It ends by itself after a while,
@@ -229,16 +234,16 @@ impl Shared {
     /// the other instances. Where it cannot, the old entry is invalidated as
     /// soon as the server is back.
     pub(crate) async fn put(&self, key: Fingerprint, entry: &Envelope) -> bool {
-        self.outbox.add_keys(&[key]);
+        let telling = self.outbox.begin([Item::Key(key)]);
         let written = match self.encoded(key, entry) {
             Some((bytes, ttl)) if self.is_usable() => {
                 let answer = self.run(&self.scripts.put, key, vec![bytes, ttl]).await;
-                answer.is_ok() && self.announce(key).await.is_ok()
+                answer.is_ok() && self.announce(Item::Key(key)).await.is_ok()
             }
             _ => false,
         };
         if written {
-            self.outbox.told(&[key], &[]);
+            telling.succeed();
             count(&self.counters.writes);
         } else {
             self.dropped();
@@ -254,102 +259,111 @@ impl Shared {
     /// Deletes the entries of `keys`, ends their leases and tells the other
     /// instances. When the server is away they are told when it is back.
     pub(crate) async fn invalidate(&self, keys: &[Fingerprint]) -> bool {
-        // First among those that wait, so that nobody here reads the old entry
-        // meanwhile, and nothing is lost when this call is cancelled.
-        self.outbox.add_keys(keys);
-        let told = self.tell_keys(keys).await.is_ok();
-        if told {
-            self.outbox.told(keys, &[]);
-        }
-        told
-    }
-
-    pub(super) async fn tell_keys(&self, keys: &[Fingerprint]) -> Result<(), Error> {
-        for key in keys {
-            self.run(&self.scripts.forget, *key, Vec::new()).await?;
-            self.announce(*key).await?;
-        }
-        Ok(())
-    }
-
-    /// Tells the other instances that what they keep of `key` is outdated.
-    async fn announce(&self, key: Fingerprint) -> Result<(), Error> {
-        // Without a name, which only a failing cryptography causes, they are
-        // told to drop everything.
-        let (kind, name) = match self.backplane_name(key) {
-            Some(name) => ("k", name),
-            None => ("a", Bytes::new()),
-        };
-        let fields = vec![
-            ("k".to_owned(), Bytes::from(kind)),
-            ("v".to_owned(), name),
-            ("o".to_owned(), Bytes::from(format!("{:016x}", self.origin))),
-        ];
-        let answer = self
-            .redis
-            .stream_append(&self.stream_key(), fields, STREAM_KEPT)
-            .await;
-        self.heard(answer).map(drop)
+        self.tell(keys.iter().map(|key| Item::Key(*key)).collect())
+            .await
     }
 
     /// Invalidates a tag, or everything, here and in the other instances.
     pub(crate) async fn invalidate_lazily(&self, target: Target) -> bool {
-        self.outbox.add(target);
-        let told = self.tell_lazily(target).await.is_ok();
+        self.tell(vec![target.into()]).await
+    }
+
+    async fn tell(&self, items: Vec<Item>) -> bool {
+        // Noted first, so that nobody here reads the old entry meanwhile, and
+        // nothing is lost when this call is cancelled.
+        let telling = self.outbox.begin(items.iter().copied());
+        let told = self.tell_each(&items).await.is_ok();
         if told {
-            self.outbox.told(&[], &[target]);
+            telling.succeed();
         }
         told
     }
 
-    pub(super) async fn tell_lazily(&self, target: Target) -> Result<(), Error> {
-        let (kind, tag) = match target {
-            Target::Tag(tag) => ("t", format!("{tag:016x}")),
-            Target::All | Target::Key(_) => ("a", String::new()),
+    /// Tells the server what it could not be told when it happened.
+    pub(super) async fn flush(&self) -> Result<(), Error> {
+        while let Some((telling, items)) = self.outbox.next() {
+            self.tell_each(&items).await?;
+            telling.succeed();
+        }
+        Ok(())
+    }
+
+    async fn tell_each(&self, items: &[Item]) -> Result<(), Error> {
+        for item in items {
+            if let Item::Key(key) = item {
+                self.run(&self.scripts.forget, *key, Vec::new()).await?;
+            }
+            self.announce(*item).await?;
+        }
+        Ok(())
+    }
+
+    /// Puts an invalidation into the shared order, where the other instances
+    /// hear of it.
+    async fn announce(&self, item: Item) -> Result<(), Error> {
+        let (kind, name) = match item {
+            // Without a name, which only a failing cryptography causes, they
+            // are told to drop everything.
+            Item::Key(key) => match self.backplane_name(key) {
+                Some(name) => ("k", name),
+                None => ("a", Bytes::new()),
+            },
+            Item::Tag(tag) => ("t", Bytes::from(format!("{tag:016x}"))),
+            Item::All => ("a", Bytes::new()),
         };
         let args = vec![
             Bytes::from(kind),
-            Bytes::from(tag),
+            name,
             Bytes::from(format!("{:016x}", self.origin)),
             text(STREAM_KEPT),
             text(TAGS_KEPT),
+            new_generation(),
         ];
         let (table, stream) = (self.table_key(), self.stream_key());
         let answer = self
             .redis
-            .script(&self.scripts.lazily, &[&table, &stream], args)
+            .script(&self.scripts.announce, &[&table, &stream], args)
             .await;
         let at = self
             .heard(answer)?
             .as_integer()
             .and_then(|at| u64::try_from(at).ok());
-        match (target, at) {
-            (Target::Tag(tag), Some(at)) => self.order.tag_invalidated(tag, at),
-            (_, Some(at)) => self.order.all_invalidated(at),
-            (_, None) => {}
+        match (kind, item, at) {
+            ("t", Item::Tag(tag), Some(at)) => self.order.tag_invalidated(tag, at),
+            ("a", _, Some(at)) => self.order.all_invalidated(at),
+            _ => {}
         }
         Ok(())
     }
 
     /// Reads the server's table of invalidated tags; creates it if need be.
     pub(super) async fn load_table(&self) -> Result<bool, Error> {
-        let mut random = [0; 8];
-        // Zero would be no generation; without random bytes there is no use in
-        // going on either.
-        if aws_lc_rs::rand::fill(&mut random).is_err() {
-            return Ok(false);
-        }
-        let generation = format!("{:016x}", u64::from_le_bytes(random) | 1);
-        let table = self.table_key();
+        let (table, stream) = (self.table_key(), self.stream_key());
         let answer = self
             .redis
             .script(
                 &self.scripts.table,
-                &[&table],
-                vec![Bytes::from(generation)],
+                &[&table, &stream],
+                vec![new_generation()],
             )
             .await;
         Ok(self.order.load(&self.heard(answer)?).is_some())
+    }
+
+    /// The generation of the server's table and the count of invalidations in
+    /// it.
+    pub(super) async fn head(&self) -> Result<(u64, u64), Error> {
+        let table = self.table_key();
+        let answer = self
+            .redis
+            .script(&self.scripts.head, &[&table], Vec::new())
+            .await;
+        let answer = self.heard(answer)?;
+        let field =
+            |index: usize| std::str::from_utf8(answer.as_array()?.get(index)?.as_bytes()?).ok();
+        let generation = field(0).and_then(|text| u64::from_str_radix(text, 16).ok());
+        let seen = field(1).and_then(|text| text.parse().ok());
+        Ok((generation.unwrap_or(0), seen.unwrap_or(0)))
     }
 
     async fn run(
@@ -447,6 +461,15 @@ impl Shared {
     }
 }
 
+/// A random name for a new table; never zero.
+fn new_generation() -> Bytes {
+    let mut random = [0; 8];
+    // Were there no random bytes, every new table would have the same name,
+    // and the count in it would still tell a new one from an old one.
+    let _ = aws_lc_rs::rand::fill(&mut random);
+    Bytes::from(format!("{:016x}", u64::from_le_bytes(random) | 1))
+}
+
 fn text(number: impl ToString) -> Bytes {
     Bytes::from(number.to_string())
 }
@@ -478,9 +501,14 @@ impl Scripts {
                  return 1",
             ),
             forget: Script::new("return redis.call('DEL', KEYS[1], KEYS[2])"),
-            // KEYS: table, stream. ARGV: kind, tag, origin, stream length, tags kept.
-            lazily: Script::new(
-                "local at = redis.call('HINCRBY', KEYS[1], 'seq', 1)
+            // KEYS: table, stream. ARGV: kind, name, origin, stream length, tags
+            // kept, a generation in case there is no table. The place in the
+            // stream is the count, so that a reader notices every gap.
+            announce: Script::new(
+                "if redis.call('HSETNX', KEYS[1], 'generation', ARGV[6]) == 1 then
+                     redis.call('DEL', KEYS[2])
+                 end
+                 local at = redis.call('HINCRBY', KEYS[1], 'seq', 1)
                  if ARGV[1] == 't' then
                      redis.call('HSET', KEYS[1], 't:' .. ARGV[2], at)
                  end
@@ -488,18 +516,20 @@ impl Scripts {
                  if ARGV[1] == 'a' or full then
                      local generation = redis.call('HGET', KEYS[1], 'generation')
                      redis.call('DEL', KEYS[1])
-                     redis.call('HSET', KEYS[1], 'seq', at, 'floor', at)
-                     if generation then redis.call('HSET', KEYS[1], 'generation', generation) end
+                     redis.call('HSET', KEYS[1], 'seq', at, 'floor', at, 'generation', generation)
                  end
-                 redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[4], '*',
-                     'k', ARGV[1], 'v', ARGV[2], 'o', ARGV[3], 's', at, 'f', full and 1 or 0)
+                 redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[4], at .. '-1',
+                     'k', ARGV[1], 'v', ARGV[2], 'o', ARGV[3], 'f', full and 1 or 0)
                  return at",
             ),
-            // KEYS: table. ARGV: a generation in case there is none.
+            // KEYS: table, stream. ARGV: a generation in case there is none.
             table: Script::new(
-                "redis.call('HSETNX', KEYS[1], 'generation', ARGV[1])
+                "if redis.call('HSETNX', KEYS[1], 'generation', ARGV[1]) == 1 then
+                     redis.call('DEL', KEYS[2])
+                 end
                  return redis.call('HGETALL', KEYS[1])",
             ),
+            head: Script::new("return redis.call('HMGET', KEYS[1], 'generation', 'seq')"),
         }
     }
 }

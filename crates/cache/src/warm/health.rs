@@ -144,7 +144,9 @@ mod tests {
     #[test]
     fn ten_failures_give_the_disk_up_with_growing_pauses() {
         let mut health = up();
-        (0..5).for_each(|_| drop(health.failure(at(0))));
+        (0..5).for_each(|_| {
+            let _ = health.failure(at(0));
+        });
         let mut now = at(0);
         for _ in 0..4 {
             now += at(60);
@@ -162,7 +164,9 @@ mod tests {
         }
         health.rebuilt();
         assert_eq!(health.state(), TierState::Up);
-        (0..5).for_each(|_| drop(health.failure(now)));
+        (0..5).for_each(|_| {
+            let _ = health.failure(now);
+        });
         assert_eq!(health.state(), TierState::Tripped, "the count starts over");
     }
 

@@ -48,7 +48,7 @@ impl Kind {
     }
 }
 
-/// A place in the shared stream of invalidations.
+/// A place in the shared order of invalidations: its generation and the count.
 pub(crate) type StreamPosition = (u64, u64);
 
 /// What a journal says about its store.
@@ -171,8 +171,8 @@ impl Journal {
         for (tag, stamp) in &memory.tables.tags {
             add(Kind::Tag, *tag, *stamp);
         }
-        if let Some((millis, sequence)) = memory.position {
-            add(Kind::Position, millis, sequence);
+        if let Some((generation, count)) = memory.position {
+            add(Kind::Position, generation, count);
         }
         let new = path.with_extension("new");
         let mut file = OpenOptions::new()
@@ -204,8 +204,8 @@ impl Journal {
     }
 
     /// Notes how far the shared stream was followed.
-    pub(crate) fn followed(&mut self, (millis, sequence): StreamPosition) -> io::Result<()> {
-        self.append([(Kind::Position, millis, sequence)])
+    pub(crate) fn followed(&mut self, (generation, count): StreamPosition) -> io::Result<()> {
+        self.append([(Kind::Position, generation, count)])
     }
 
     fn append(&mut self, records: impl IntoIterator<Item = (Kind, u64, u64)>) -> io::Result<()> {
