@@ -13,7 +13,7 @@ use crate::config::{
     AuthScheme, Config, ConfigError, DeploymentConfig, MaxTokensField, ProviderConfig,
     ProviderKind, Timeouts,
 };
-use crate::dialect::{self, Quirks};
+use crate::dialect::Quirks;
 use crate::pace::Pace;
 
 const ANTHROPIC_VERSION: &str = "2023-06-01";
@@ -42,7 +42,8 @@ const WITHOUT_SAMPLING: [&str; 12] = [
 pub(crate) struct Provider {
     pub(crate) name: String,
     pub(crate) kind: ProviderKind,
-    pub(crate) endpoint: String,
+    /// Without a slash at its end.
+    pub(crate) base: String,
     pub(crate) http: reqwest::Client,
     pub(crate) headers: HeaderMap,
     pub(crate) timeouts: Timeouts,
@@ -94,11 +95,7 @@ impl Provider {
         Ok(Self {
             name: config.name.clone(),
             kind: config.kind,
-            endpoint: format!(
-                "{}{}",
-                base.trim_end_matches('/'),
-                dialect::path(config.kind)
-            ),
+            base: base.trim_end_matches('/').to_owned(),
             http: connections(config, &timeouts, at)?,
             headers: headers(config, at)?,
             timeouts,

@@ -86,14 +86,6 @@ impl StreamDecoder {
     }
 }
 
-/// The path of the chat endpoint under a provider's base URL.
-pub(crate) fn path(kind: ProviderKind) -> &'static str {
-    match kind {
-        ProviderKind::Anthropic => "/v1/messages",
-        ProviderKind::OpenAi => "/chat/completions",
-    }
-}
-
 pub(crate) fn encode(
     kind: ProviderKind,
     request: &ChatRequest,

@@ -18,11 +18,13 @@
 //! `x-should-retry: false` with every error, or the SDKs multiply the attempts.
 
 mod anthropic;
+mod count;
 mod error_shape;
 mod forward;
 mod openai;
 mod request;
 
+pub use count::TokenCount;
 pub use error_shape::error_body;
 pub use forward::{Forwarded, GatewayEvent, GatewayStream};
 pub use request::GatewayRequest;

@@ -4,6 +4,7 @@ mod client;
 mod config;
 mod deployment;
 mod dialect;
+mod embedding;
 mod error;
 pub mod gateway;
 mod journey;
@@ -23,6 +24,7 @@ pub use config::{
     ProviderConfig, ProviderKind, RetryConfig, SizeLimits, Strategy, Timeouts,
 };
 pub use deployment::DeploymentHealth;
+pub use embedding::{EmbeddingRequest, Embeddings};
 pub use error::{AiError, ErrorKind};
 pub use request::{
     ChatRequest, Content, Effort, ImageSource, Message, OutputSchema, Role, Tool, ToolCall,

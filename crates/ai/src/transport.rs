@@ -31,19 +31,24 @@ impl Attempt<'_> {
     /// Asks for a whole answer, within `limit`; with it comes the body as the
     /// provider wrote it.
     pub(crate) async fn whole(&self, limit: Duration) -> Result<(Answer, Vec<u8>), Failure> {
+        let (body, upstream_id) = self.body(limit).await?;
+        let mut answer = dialect::decode_answer(self.deployment.provider.kind, &body)?;
+        answer.id = answer.id.or(upstream_id);
+        Ok((answer, body))
+    }
+
+    /// Asks, within `limit`, for a body that is not a stream; with it comes the
+    /// provider's id of the request.
+    pub(crate) async fn body(&self, limit: Duration) -> Result<(Vec<u8>, Option<String>), Failure> {
         let work = async {
             let mut response = self.send(false).await?;
             let upstream_id = upstream_id(response.headers());
             let body = read_all(&mut response, self.limits.response_bytes).await?;
-            let mut answer = dialect::decode_answer(self.deployment.provider.kind, &body)?;
-            answer.id = answer.id.or(upstream_id);
-            Ok((answer, body))
+            Ok((body, upstream_id))
         };
         timeout(limit, work).await.unwrap_or_else(|_| {
-            Err(Failure::new(
-                ErrorKind::Timeout,
-                format!("no answer within {limit:?}"),
-            ))
+            let detail = format!("no answer within {limit:?}");
+            Err(Failure::new(ErrorKind::Timeout, detail))
         })
     }
 
@@ -85,7 +90,11 @@ impl Attempt<'_> {
         };
         let mut request = provider
             .http
-            .post(&provider.endpoint)
+            .post(format!(
+                "{}{}",
+                provider.base,
+                self.question.path(provider.kind)
+            ))
             .headers(headers)
             .header("accept", accept)
             .body(body);

@@ -11,6 +11,7 @@
 
 mod answers;
 mod cancelling;
+mod embedding;
 mod failing;
 mod gateway;
 mod interrupted;
