@@ -4,6 +4,7 @@
 use crate::{problem::Code, problem::Problem, services::Services};
 use actix_web::{HttpRequest, dev::Payload};
 use mainstay_domain::{Caller, CorrelationId, Principal};
+use mainstay_persistence::Call;
 use mainstay_resilience::Deadline;
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -52,6 +53,16 @@ impl Exchange {
     }
 }
 
+impl Exchange {
+    /// What repositories and use cases are called with.
+    pub(crate) fn call(&self) -> Result<Call, Problem> {
+        Ok(Call {
+            caller: self.caller()?,
+            deadline: self.known.deadline,
+        })
+    }
+}
+
 /// Something that an endpoint takes, made from the request.
 pub(crate) trait Extract: Sized {
     /// Makes it, or says what is wrong with the request.
@@ -68,6 +79,22 @@ impl Extract for Caller {
     }
 }
 
+/// The caller with the request's deadline.
+impl Extract for Call {
+    async fn extract(exchange: &Exchange, _: &mut Payload) -> Result<Self, Problem> {
+        exchange.call()
+    }
+}
+
+/// The request's stream of bytes, for endpoints that read it themselves.
+impl Extract for actix_web::web::Payload {
+    async fn extract(exchange: &Exchange, payload: &mut Payload) -> Result<Self, Problem> {
+        <Self as actix_web::FromRequest>::from_request(&exchange.http, payload)
+            .await
+            .map_err(|_| Problem::unexplained())
+    }
+}
+
 /// Everything at once, for endpoints that answer in more than one form.
 impl Extract for Exchange {
     async fn extract(exchange: &Exchange, _: &mut Payload) -> Result<Self, Problem> {
@@ -79,5 +106,20 @@ impl Extract for Exchange {
 impl Extract for Known {
     async fn extract(exchange: &Exchange, _: &mut Payload) -> Result<Self, Problem> {
         Ok(exchange.known.clone())
+    }
+}
+
+/// Two handles where one argument is left.
+impl<A: Extract, B: Extract> Extract for (A, B) {
+    async fn extract(exchange: &Exchange, payload: &mut Payload) -> Result<Self, Problem> {
+        Ok((
+            A::extract(exchange, payload).await?,
+            B::extract(exchange, payload).await?,
+        ))
+    }
+
+    fn document(reads: &mut crate::operation::Reads) {
+        A::document(reads);
+        B::document(reads);
     }
 }

@@ -2,6 +2,7 @@
 //! until the drain.
 
 pub(crate) mod events;
+pub(crate) mod hits;
 pub(crate) mod instance;
 pub(crate) mod revocations;
 pub(crate) mod signing;

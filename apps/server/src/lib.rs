@@ -4,6 +4,10 @@
 //! order in which they are built; `operations` is the table of endpoints;
 //! `pipeline` is the way through which every request goes.
 
+// Handlers await through the use cases down to every tier; the futures nest
+// deeper than the compiler's default allows.
+#![recursion_limit = "256"]
+
 mod connections;
 mod endpoints;
 mod exchange;
@@ -23,6 +27,7 @@ pub mod settings;
 mod sse;
 pub mod startup;
 pub mod telemetry;
+mod wire;
 mod ws;
 
 /// The OpenAPI 3.0.3 document of everything that works, as pretty JSON.

@@ -74,6 +74,18 @@ impl Lifecycle {
         &self.hard
     }
 
+    /// The runtime that tasks run on.
+    #[must_use]
+    pub fn runtime(&self) -> &Handle {
+        &self.runtime
+    }
+
+    /// The tracker that a drain waits for, for crates that spawn by themselves.
+    #[must_use]
+    pub fn tasks(&self) -> &TaskTracker {
+        &self.tasks
+    }
+
     /// Begins the drain.
     pub fn begin_drain(&self) {
         self.soft.cancel();

@@ -1,11 +1,15 @@
 //! The table of endpoints: the only source of routing, authorization and the
 //! OpenAPI document.
 
-use crate::{endpoints::system, operation::Operation};
+use crate::{
+    endpoints::{ai, auth, conversations, knowledge, personas, system},
+    operation::Operation,
+    ws,
+};
 
 /// Every endpoint, in the order in which the documentation shows them.
 pub(crate) fn table() -> Vec<Operation> {
-    vec![
+    let mut table = vec![
         system::health::operation(),
         system::ready::operation(),
         system::metrics::operation(),
@@ -16,5 +20,29 @@ pub(crate) fn table() -> Vec<Operation> {
         system::docs::error_page(),
         system::jwks::operation(),
         system::info::operation(),
-    ]
+        auth::register::operation(),
+        auth::login::operation(),
+        auth::refresh::operation(),
+        auth::logout::one(),
+        auth::logout::all(),
+        ai::execute::operation(),
+        personas::list::all(),
+        personas::change::create(),
+        personas::list::one(),
+        personas::change::update(),
+        personas::change::delete(),
+        personas::suggest::operation(),
+        conversations::list::all(),
+        conversations::change::create(),
+        conversations::list::one(),
+        conversations::change::update(),
+        conversations::change::delete(),
+        conversations::messages::operation(),
+        conversations::say::operation(),
+        conversations::cancel::operation(),
+        conversations::stream::operation(),
+        ws::operation(),
+    ];
+    table.extend(knowledge::operations());
+    table
 }

@@ -19,6 +19,7 @@
 mod address;
 mod correlation;
 mod headers;
+mod idempotency;
 mod quotas;
 
 pub(crate) use quotas::Quotas;
@@ -37,7 +38,7 @@ use actix_web::{
 };
 use futures_util::FutureExt as _;
 use mainstay_domain::Principal;
-use mainstay_identity::permits;
+use mainstay_identity::{Verified, permits};
 use mainstay_resilience::Deadline;
 use std::{
     panic::AssertUnwindSafe,
@@ -177,7 +178,14 @@ async fn run(
         services: Arc::clone(services),
         parameters,
     };
-    tokio::time::timeout(patience, operation.call(exchange, payload))
+    let work = async {
+        if operation.idempotent {
+            idempotency::run(exchange, payload, operation).await
+        } else {
+            operation.call(exchange, payload).await
+        }
+    };
+    tokio::time::timeout(patience, work)
         .await
         .unwrap_or_else(|_| {
             Err(Problem::new(
@@ -244,12 +252,14 @@ fn authenticate(services: &Services, token: Option<&str>) -> Result<Principal, P
             "send Authorization: Bearer <access_token>",
         ));
     };
-    services.authenticate(token)
+    services
+        .authenticate(token)
+        .map(|verified| verified.principal)
 }
 
 impl Services {
     /// Who a token speaks for. Why it is refused stands in the log only.
-    pub(crate) fn authenticate(&self, token: &str) -> Result<Principal, Problem> {
+    pub(crate) fn authenticate(&self, token: &str) -> Result<Verified, Problem> {
         let refused = || {
             Problem::new(
                 Code::Unauthenticated,
@@ -266,7 +276,7 @@ impl Services {
         {
             return Err(refused());
         }
-        Ok(verified.principal)
+        Ok(verified)
     }
 }
 

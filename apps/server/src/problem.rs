@@ -8,6 +8,7 @@
 //! page under `docs/errors/`; the program does not compile without the page.
 
 mod code;
+mod mapping;
 
 pub use code::Code;
 

@@ -16,8 +16,13 @@ use crate::{
 use actix_web::dev::Payload;
 use bytes::Bytes;
 use jiff::Timestamp;
+use mainstay_cache::{Cache, ReadOnlyCache};
 use mainstay_domain::UserId;
 use mainstay_identity::{KeySet, Revocations, TokenVerifier};
+use mainstay_orchestrator::Orchestrator;
+use mainstay_persistence::{
+    Agents, Audit, Conversations, Decisions, Idempotency, Knowledge, Messages, Personas, Usage,
+};
 use mainstay_realtime::{Admission, Hub};
 use mainstay_resilience::SharedClock;
 use std::{
@@ -26,7 +31,6 @@ use std::{
 };
 
 /// Everything that requests are answered with.
-#[derive(Debug)]
 pub(crate) struct Services {
     pub settings: Arc<Settings>,
     pub clock: SharedClock,
@@ -34,13 +38,24 @@ pub(crate) struct Services {
     pub metrics: Arc<Metrics>,
     pub readiness: Arc<Readiness>,
     pub router: Router,
-    pub quotas: Quotas,
+    pub quotas: Arc<Quotas>,
     pub in_flight: AtomicUsize,
     pub verifier: TokenVerifier,
     pub keys: Arc<KeySet>,
     pub revocations: Arc<Revocations>,
     /// The OpenAPI document as it is sent.
     pub openapi: OpenApi,
+    pub idempotency: Idempotency,
+    pub personas: Personas,
+    pub conversations: Conversations,
+    pub messages: Messages,
+    pub knowledge: Knowledge,
+    pub agents: Agents,
+    pub decisions: Decisions,
+    pub audit: Audit,
+    pub usage: Usage,
+    pub cache: Cache,
+    pub orchestrator: Orchestrator,
     pub hub: Hub,
     pub admission: Admission<IpAddr, UserId>,
 }
@@ -86,5 +101,23 @@ handles! {
     Arc<Readiness> = readiness;
     Arc<KeySet> = keys;
     OpenApi = openapi;
+    Orchestrator = orchestrator;
+    Arc<Quotas> = quotas;
+    Personas = personas;
+    Conversations = conversations;
+    Messages = messages;
+    Knowledge = knowledge;
+    Agents = agents;
+    Decisions = decisions;
+    Audit = audit;
+    Usage = usage;
+    Cache = cache;
     Spawner = spawner;
+}
+
+/// Whoever only looks at the cache cannot change it.
+impl Extract for ReadOnlyCache {
+    async fn extract(exchange: &Exchange, _: &mut Payload) -> Result<Self, Problem> {
+        Ok(exchange.services.cache.read_only())
+    }
 }

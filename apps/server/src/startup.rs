@@ -4,6 +4,7 @@
 //! actix runs per worker; a hub or limiter built there would exist once per
 //! worker. Each part gets the narrowest handle that does its work.
 
+mod answers;
 mod listener;
 mod store;
 
@@ -21,15 +22,22 @@ use crate::{
 };
 use actix_web::dev::ServerHandle;
 use bytes::Bytes;
-use mainstay_identity::{KeyRotation, KeySet, Revocations, TokenConfig, TokenVerifier};
+use mainstay_cache::Cache;
+use mainstay_identity::{
+    KeyRotation, KeySet, Revocations, TokenConfig, TokenIssuer, TokenVerifier,
+};
+use mainstay_orchestrator::{Handles, Orchestrator};
 use mainstay_persistence::Database;
-use mainstay_realtime::{Admission, AdmissionConfig, Hub, HubConfig};
+use mainstay_realtime::{Admission, AdmissionConfig, Hub, HubConfig, Runs, RunsConfig};
 use mainstay_resilience::SharedClock;
 use std::{
     net::SocketAddr,
     sync::{Arc, atomic::AtomicUsize},
     time::Duration,
 };
+
+/// How long the disk tier may take to write what it still holds.
+const FLUSH: Duration = Duration::from_secs(5);
 
 /// Why the server did not start. Each is one sentence with a remedy.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +80,7 @@ pub struct Running {
     connections: Connections,
     readiness: Arc<Readiness>,
     database: Database,
+    cache: Cache,
     drain: Duration,
     served: tokio::task::JoinHandle<std::io::Result<()>>,
 }
@@ -123,10 +132,44 @@ impl Server {
             audience: settings.auth.audience.clone(),
             access_token_seconds: settings.auth.access_token_seconds,
         };
-        let verifier =
-            TokenVerifier::new(tokens, Arc::clone(&keys), TokenVerifier::DEFAULT_REMEMBERED);
+        let verifier = TokenVerifier::new(
+            tokens.clone(),
+            Arc::clone(&keys),
+            TokenVerifier::DEFAULT_REMEMBERED,
+        );
         let token_life = Duration::from_secs(settings.auth.access_token_seconds + 60);
         let revocations = Arc::new(Revocations::new(token_life, 100_000));
+
+        let redis = answers::redis(&settings, &clock, &readiness)?;
+        let cache = answers::cache(&settings, &clock, &vault, redis, &readiness, &metrics).await?;
+        let models = answers::models(&settings, &clock, &readiness)?;
+        let orchestrator = Orchestrator::new(
+            answers::config(&settings),
+            Handles {
+                clock: clock.clone(),
+                accounts: database.accounts(),
+                sessions: database.sessions(),
+                workspaces: database.workspaces(),
+                personas: database.personas(),
+                conversations: database.conversations(),
+                messages: database.messages(),
+                executions: database.executions(),
+                knowledge: database.knowledge(),
+                agents: database.agents(),
+                usage: database.usage(),
+                decisions: database.decisions(),
+                cache: cache.clone(),
+                models,
+                runs: Runs::new(RunsConfig::default(), clock.clone()),
+                hasher: answers::hasher(&settings, &vault)?,
+                issuer: TokenIssuer::new(tokens, Arc::clone(&keys)),
+                instance_id: instance,
+                runtime: lifecycle.runtime().clone(),
+                tasks: lifecycle.tasks().clone(),
+                shutdown: lifecycle.soft().clone(),
+            },
+        )
+        .map_err(|error| part("answers")(&error))?;
 
         let started = jobs::Started::new(&database, &spawner, &readiness);
         jobs::signing::spawn(&spawner, &started, database.signing_keys(), &keys, &clock);
@@ -138,6 +181,7 @@ impl Server {
             &clock,
             token_life,
         );
+        jobs::hits::spawn(&spawner, &orchestrator);
         jobs::events::spawn(&spawner, &started, database.outbox(), &hub);
         jobs::instance::spawn(&spawner, &started, database.instances(), instance, &clock);
 
@@ -152,12 +196,23 @@ impl Server {
             metrics,
             readiness: Arc::clone(&readiness),
             router,
-            quotas,
+            quotas: Arc::new(quotas),
             in_flight: AtomicUsize::new(0),
             verifier,
             keys,
             revocations,
             openapi,
+            idempotency: database.idempotency(),
+            personas: database.personas(),
+            conversations: database.conversations(),
+            messages: database.messages(),
+            knowledge: database.knowledge(),
+            agents: database.agents(),
+            decisions: database.decisions(),
+            audit: database.audit(),
+            usage: database.usage(),
+            cache: cache.clone(),
+            orchestrator,
             hub,
             admission,
         });
@@ -169,6 +224,7 @@ impl Server {
             connections,
             readiness,
             database,
+            cache,
             drain: settings.server.drain(),
             served,
         })
@@ -210,6 +266,7 @@ impl Running {
             ending
         };
         let ending = stopping.await;
+        self.cache.shutdown(FLUSH).await;
         self.database.close();
         let open = self.connections.count();
         self.handle.stop(false).await;

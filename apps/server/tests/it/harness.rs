@@ -73,8 +73,14 @@ impl TestServer {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        if tokio::time::timeout(Duration::from_secs(60), ready).await.is_err() {
-            panic!("not ready: {}", self.get("/ready").await.text().await.unwrap());
+        if tokio::time::timeout(Duration::from_secs(60), ready)
+            .await
+            .is_err()
+        {
+            panic!(
+                "not ready: {}",
+                self.get("/ready").await.text().await.unwrap()
+            );
         }
     }
 

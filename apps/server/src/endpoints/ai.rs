@@ -1,0 +1,3 @@
+//! One-shot questions.
+
+pub(crate) mod execute;

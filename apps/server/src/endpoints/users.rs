@@ -1,0 +1,4 @@
+//! One's own account.
+
+pub(crate) mod me;
+pub(crate) mod password;
