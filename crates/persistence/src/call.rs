@@ -34,6 +34,39 @@ impl Call {
     }
 }
 
+/// What an operation may see, and by when it must end.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Scope {
+    /// The only workspace whose rows exist for it, or `None` for the system's
+    /// own work over all of them. Postgres enforces it by row-level security.
+    pub(crate) workspace: Option<Uuid>,
+    pub(crate) deadline: Deadline,
+}
+
+impl From<&Call> for Scope {
+    fn from(call: &Call) -> Self {
+        Self {
+            workspace: Some(call.workspace()),
+            deadline: call.deadline,
+        }
+    }
+}
+
+impl From<&OpenCall> for Scope {
+    fn from(call: &OpenCall) -> Self {
+        call.deadline.into()
+    }
+}
+
+impl From<Deadline> for Scope {
+    fn from(deadline: Deadline) -> Self {
+        Self {
+            workspace: None,
+            deadline,
+        }
+    }
+}
+
 /// A call before anybody is known, such as a registration or a login.
 #[derive(Debug, Clone, Copy)]
 pub struct OpenCall {

@@ -15,6 +15,7 @@
 //! 4. Return domain types and [`DbError`], nothing of the driver.
 
 mod call;
+pub mod classes;
 mod config;
 mod database;
 mod error;
@@ -36,15 +37,20 @@ pub use repositories::{
     accounts::{Accounts, Credentials, Joining, Registration},
     agents::{AgentMetrics, Agents, NewAgent},
     audit::{Audit, AuditFilter, AuditRecord},
+    cache_log::{CacheChange, CacheLog},
     conversations::{ConversationPatch, Conversations, NewConversation},
     decisions::{Decisions, LoggedDecision},
+    erasure::Erasure,
     executions::{BeginExecution, Executions, FinishExecution, StoredAnswer},
+    exports::Exports,
     idempotency::{Claim, ClaimId, Idempotency, StoredResponse},
     instances::Instances,
+    key_rotation::KeyRotation,
     knowledge::{DocumentSummary, Knowledge, NewDocument},
     messages::{BeginRun, Begun, FinishRun, Messages},
     outbox::{Outbox, OutboxEvent},
     personas::Personas,
+    retention::{Retention, RetentionPolicy, RetentionReport},
     sessions::{NewSession, RevokedSession, Rotation, SessionInfo, Sessions},
     signing_keys::{SigningKeyRecord, SigningKeys},
     usage::{CacheHit, Usage, UsageGroup, UsageLine},

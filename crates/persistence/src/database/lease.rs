@@ -1,7 +1,10 @@
 //! A borrowed connection that cannot be given back dirty.
 
 use super::{connect::Connector, param::Param};
-use crate::error::{DbError, Failure};
+use crate::{
+    call::Scope,
+    error::{DbError, Failure},
+};
 use deadpool_postgres::Object;
 use std::{
     future::Future,
@@ -33,6 +36,9 @@ pub(crate) struct Lease {
     handle: Handle,
     /// True when statements must not be prepared by name.
     unnamed: bool,
+    scope: Scope,
+    /// Whether the server knows the scope already.
+    scoped: AtomicBool,
     in_flight: AtomicU32,
     in_transaction: AtomicBool,
     /// A statement failed inside the transaction, so that a commit would
@@ -50,12 +56,20 @@ pub(crate) struct Lease {
 pub(crate) struct Conn(Arc<Lease>);
 
 impl Conn {
-    pub(crate) fn new(object: Object, connector: Connector, handle: Handle, unnamed: bool) -> Self {
+    pub(crate) fn new(
+        object: Object,
+        connector: Connector,
+        handle: Handle,
+        unnamed: bool,
+        scope: Scope,
+    ) -> Self {
         Self(Arc::new(Lease {
             object: Some(object),
             connector,
             handle,
             unnamed,
+            scope,
+            scoped: AtomicBool::new(false),
             in_flight: AtomicU32::new(0),
             in_transaction: AtomicBool::new(false),
             failed: AtomicBool::new(false),
@@ -77,14 +91,14 @@ impl Conn {
                 .iter()
                 .map(|param| (*param as &(dyn ToSql + Sync), param.sql_type()))
                 .collect();
-            return self.0.tracked(client.query_typed(sql, &typed)).await;
+            return self.0.scoped(client.query_typed(sql, &typed)).await;
         }
         let bound: Vec<&(dyn ToSql + Sync)> = params
             .iter()
             .map(|param| *param as &(dyn ToSql + Sync))
             .collect();
         self.0
-            .tracked(async {
+            .scoped(async {
                 let statement = client.prepare_cached(sql).await?;
                 client.query(&statement, &bound).await
             })
@@ -124,14 +138,14 @@ impl Conn {
                 .iter()
                 .map(|param| (*param as &(dyn ToSql + Sync), param.sql_type()))
                 .collect();
-            return self.0.tracked(client.execute_typed(sql, &typed)).await;
+            return self.0.scoped(client.execute_typed(sql, &typed)).await;
         }
         let bound: Vec<&(dyn ToSql + Sync)> = params
             .iter()
             .map(|param| *param as &(dyn ToSql + Sync))
             .collect();
         self.0
-            .tracked(async {
+            .scoped(async {
                 let statement = client.prepare_cached(sql).await?;
                 client.execute(&statement, &bound).await
             })
@@ -150,9 +164,12 @@ impl Conn {
         self.0.tracked(client.batch_execute(sql)).await
     }
 
+    /// Begins a transaction and tells the server its scope in the same message.
     pub(crate) async fn begin(&self, sql: &str) -> Result<(), Failure> {
         self.0.in_transaction.store(true, Ordering::Release);
-        self.batch(sql).await
+        self.0.scoped.store(true, Ordering::Release);
+        self.batch(&format!("{sql}; {}", self.0.set_scope("true")))
+            .await
     }
 
     /// Commits, unless a statement had failed: Postgres would answer such a
@@ -207,6 +224,28 @@ impl Lease {
             Some(object) if !self.closed.load(Ordering::Acquire) => Ok(object),
             _ => Err(DbError::internal("a connection was used after its operation").into()),
         }
+    }
+
+    /// The statement that limits row-level security to the scope. Both parts are
+    /// made here: a UUID or a star, and a constant.
+    fn set_scope(&self, local: &'static str) -> String {
+        let workspace = self
+            .scope
+            .workspace
+            .map_or_else(|| "*".to_owned(), |id| id.to_string());
+        format!("SELECT set_config('mainstay.workspace', '{workspace}', {local})")
+    }
+
+    /// Runs `work` in the scope. The first statement outside of a transaction
+    /// is sent together with the scope's, so it costs no round trip; the scope
+    /// stays with the session until its next borrower sets another.
+    async fn scoped<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
+        if self.scoped.swap(true, Ordering::AcqRel) {
+            return self.tracked(work).await;
+        }
+        let set = self.set_scope("false");
+        let set = self.tracked(self.client()?.batch_execute(&set));
+        both(set, self.tracked(work)).await.map(|((), value)| value)
     }
 
     /// Counts `work` as in flight until it is done; dropping it leaves it counted.

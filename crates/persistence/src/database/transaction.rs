@@ -1,7 +1,10 @@
 //! The two ways to the database: one statement, or one transaction.
 
 use super::{Inner, lease::Conn};
-use crate::error::{DbError, Failure};
+use crate::{
+    call::Scope,
+    error::{DbError, Failure},
+};
 use deadpool_postgres::{PoolError, TimeoutType, Timeouts};
 use mainstay_resilience::Deadline;
 use std::{future::Future, sync::atomic::Ordering, time::Duration};
@@ -33,21 +36,26 @@ const ATTEMPTS: u32 = 5;
 impl Inner {
     /// Runs `work` without a transaction of its own: for single statements,
     /// which Postgres makes atomic by itself.
-    pub(crate) async fn run<T, F, Fut>(&self, deadline: Deadline, work: F) -> Result<T, DbError>
+    pub(crate) async fn run<T, F, Fut>(
+        &self,
+        scope: impl Into<Scope>,
+        work: F,
+    ) -> Result<T, DbError>
     where
         F: Fn(Conn) -> Fut,
         Fut: Future<Output = Result<T, Failure>>,
     {
+        let scope = scope.into();
         if self.config.pgbouncer {
             // A pooler in transaction mode may change the server between statements.
             return self
-                .transaction(Isolation::ReadCommitted, deadline, work)
+                .transaction(Isolation::ReadCommitted, scope, work)
                 .await;
         }
         self.ready()?;
-        self.guarded(deadline, async {
+        self.guarded(scope.deadline, async {
             for attempt in 1.. {
-                let conn = self.acquire(deadline).await?;
+                let conn = self.acquire(scope).await?;
                 let outcome = work(conn.clone()).await;
                 conn.close();
                 match outcome {
@@ -66,17 +74,18 @@ impl Inner {
     pub(crate) async fn transaction<T, F, Fut>(
         &self,
         isolation: Isolation,
-        deadline: Deadline,
+        scope: impl Into<Scope>,
         work: F,
     ) -> Result<T, DbError>
     where
         F: Fn(Conn) -> Fut,
         Fut: Future<Output = Result<T, Failure>>,
     {
+        let scope = scope.into();
         self.ready()?;
-        self.guarded(deadline, async {
+        self.guarded(scope.deadline, async {
             for attempt in 1.. {
-                let conn = self.acquire(deadline).await?;
+                let conn = self.acquire(scope).await?;
                 let outcome = once(&conn, isolation, &work).await;
                 conn.close();
                 match outcome {
@@ -89,7 +98,7 @@ impl Inner {
         .await
     }
 
-    fn ready(&self) -> Result<(), DbError> {
+    pub(crate) fn ready(&self) -> Result<(), DbError> {
         if self.serving.load(Ordering::Acquire) {
             return Ok(());
         }
@@ -132,9 +141,11 @@ impl Inner {
 
     /// Borrows a connection, waiting no longer than allowed and in a queue no
     /// longer than allowed.
-    pub(crate) async fn acquire(&self, deadline: Deadline) -> Result<Conn, DbError> {
+    pub(crate) async fn acquire(&self, scope: impl Into<Scope>) -> Result<Conn, DbError> {
+        let scope = scope.into();
         let waiting = Waiting::enter(self)?;
-        let wait = deadline
+        let wait = scope
+            .deadline
             .remaining(&*self.clock)
             .min(self.config.acquire_timeout());
         let timeouts = Timeouts {
@@ -153,6 +164,7 @@ impl Inner {
             self.connector.clone(),
             self.handle.clone(),
             self.config.pgbouncer,
+            scope,
         ))
     }
 

@@ -120,7 +120,7 @@ impl Accounts {
         let now = self.0.now();
         let id = UserId::at(now);
         self.0
-            .transaction(Isolation::ReadCommitted, call.deadline, |conn| async move {
+            .transaction(Isolation::ReadCommitted, call, |conn| async move {
                 let (workspace_id, role) = self.place(&conn, new, id).await?;
                 let owner = KeyOwner {
                     workspace: workspace_id.uuid(),
@@ -247,7 +247,7 @@ impl Accounts {
     /// `NotFound`.
     pub async fn find_credentials(&self, call: &Call, id: UserId) -> Result<Credentials, DbError> {
         self.0
-            .run(call.deadline, |conn| async move {
+            .run(call, |conn| async move {
                 let row = conn
                     .query_one(FIND, &[&call.workspace(), &id.uuid()])
                     .await?;
@@ -263,7 +263,7 @@ impl Accounts {
     pub async fn list(&self, call: &Call, page: PageRequest) -> Result<Page<User>, DbError> {
         let users = self
             .0
-            .run(call.deadline, |conn| async move {
+            .run(call, |conn| async move {
                 let rows = conn
                     .query(LIST, &[&call.workspace(), &page.after, &page.rows()])
                     .await?;
@@ -330,7 +330,7 @@ impl Accounts {
         let workspace = call.workspace();
         // Two administrators who demote each other must not both succeed.
         self.0
-            .transaction(Isolation::Serializable, call.deadline, |conn| async move {
+            .transaction(Isolation::Serializable, call, |conn| async move {
                 if demotes {
                     let others = conn
                         .query_one(OTHER_ADMINISTRATORS, &[&workspace, &id.uuid()])
@@ -389,7 +389,7 @@ impl Accounts {
         let now = self.0.now();
         let (workspace, user) = (call.workspace(), call.user());
         self.0
-            .transaction(Isolation::ReadCommitted, call.deadline, |conn| async move {
+            .transaction(Isolation::ReadCommitted, call, |conn| async move {
                 let changed = conn
                     .execute(SET_PASSWORD, &[&workspace, &user, &password_hash, &now])
                     .await?;
@@ -426,7 +426,7 @@ impl Accounts {
         let now = self.0.now();
         let (workspace, id) = (call.workspace(), call.user());
         self.0
-            .transaction(Isolation::ReadCommitted, call.deadline, |conn| async move {
+            .transaction(Isolation::ReadCommitted, call, |conn| async move {
                 let sealer = self.0.sealer(&conn, workspace, id).await?;
                 let sealed = full_name
                     .map(|name| sealer.seal(FULL_NAME, id, name.as_str().as_bytes()))

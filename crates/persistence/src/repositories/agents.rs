@@ -96,7 +96,7 @@ impl Agents {
         let now = self.0.now();
         let (id, conversation) = (AgentId::at(now), ConversationId::at(now));
         self.0
-            .transaction(Isolation::ReadCommitted, call.deadline, |conn| async move {
+            .transaction(Isolation::ReadCommitted, call, |conn| async move {
                 let (workspace, owner) = (call.workspace(), call.user());
                 let sealer = self.0.sealer(&conn, workspace, owner).await?;
                 let title = new.name.as_str().as_bytes();
@@ -129,7 +129,7 @@ impl Agents {
     /// `NotFound`, also when it is somebody else's.
     pub async fn find(&self, call: &Call, id: AgentId) -> Result<Agent, DbError> {
         self.0
-            .run(call.deadline, |conn| async move {
+            .run(call, |conn| async move {
                 agent(
                     &conn
                         .query_one(FIND, &[&call.workspace(), &call.user(), &id.uuid()])
@@ -146,7 +146,7 @@ impl Agents {
     pub async fn list(&self, call: &Call, page: PageRequest) -> Result<Page<Agent>, DbError> {
         let agents = self
             .0
-            .run(call.deadline, |conn| async move {
+            .run(call, |conn| async move {
                 let (workspace, owner) = (call.workspace(), call.user());
                 let rows = conn
                     .query(LIST, &[&workspace, &owner, &page.after, &page.rows()])
@@ -229,7 +229,7 @@ impl Agents {
         let now = self.0.now();
         let after = &after;
         self.0
-            .transaction(Isolation::ReadCommitted, call.deadline, |conn| async move {
+            .transaction(Isolation::ReadCommitted, call, |conn| async move {
                 let (workspace, owner) = (call.workspace(), call.user());
                 let row = conn
                     .query_one(FIND_LOCKED, &[&workspace, &owner, &id.uuid()])
@@ -258,7 +258,7 @@ impl Agents {
     /// `NotFound`.
     pub async fn metrics(&self, call: &Call, id: AgentId) -> Result<AgentMetrics, DbError> {
         self.0
-            .run(call.deadline, |conn| async move {
+            .run(call, |conn| async move {
                 let (workspace, owner, id) = (call.workspace(), call.user(), id.uuid());
                 conn.query_one(FIND, &[&workspace, &owner, &id]).await?;
                 let row = conn.query_one(METRICS, &[&workspace, &id]).await?;

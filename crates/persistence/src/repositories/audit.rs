@@ -76,7 +76,7 @@ impl Audit {
     ) -> Result<Page<AuditRecord>, DbError> {
         let records = self
             .0
-            .run(call.deadline, |conn| async move {
+            .run(call, |conn| async move {
                 let rows = conn
                     .query(
                         LIST,

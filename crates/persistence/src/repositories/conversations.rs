@@ -75,7 +75,7 @@ impl Conversations {
         let now = self.0.now();
         let id = ConversationId::at(now);
         self.0
-            .transaction(Isolation::ReadCommitted, call.deadline, |conn| async move {
+            .transaction(Isolation::ReadCommitted, call, |conn| async move {
                 let (workspace, owner) = (call.workspace(), call.user());
                 let sealer = self.0.sealer(&conn, workspace, owner).await?;
                 let title = new.title.as_ref();
@@ -111,7 +111,7 @@ impl Conversations {
     /// `NotFound`, also when it is somebody else's.
     pub async fn find(&self, call: &Call, id: ConversationId) -> Result<Conversation, DbError> {
         self.0
-            .run(call.deadline, |conn| async move {
+            .run(call, |conn| async move {
                 let (workspace, owner) = (call.workspace(), call.user());
                 let row = conn
                     .query_one(FIND, &[&workspace, &owner, &id.uuid()])
@@ -133,7 +133,7 @@ impl Conversations {
     ) -> Result<Page<Conversation>, DbError> {
         let conversations = self
             .0
-            .run(call.deadline, |conn| async move {
+            .run(call, |conn| async move {
                 let (workspace, owner) = (call.workspace(), call.user());
                 let rows = conn
                     .query(LIST, &[&workspace, &owner, &page.after, &page.rows()])
@@ -161,7 +161,7 @@ impl Conversations {
     ) -> Result<Conversation, DbError> {
         let now = self.0.now();
         self.0
-            .transaction(Isolation::ReadCommitted, call.deadline, |conn| async move {
+            .transaction(Isolation::ReadCommitted, call, |conn| async move {
                 let (workspace, owner) = (call.workspace(), call.user());
                 let sealer = self.0.sealer(&conn, workspace, owner).await?;
                 let title = patch.title.as_ref().and_then(Option::as_ref);
@@ -204,7 +204,7 @@ impl Conversations {
     pub async fn delete(&self, call: &Call, id: ConversationId) -> Result<(), DbError> {
         let now = self.0.now();
         self.0
-            .transaction(Isolation::ReadCommitted, call.deadline, |conn| async move {
+            .transaction(Isolation::ReadCommitted, call, |conn| async move {
                 let (workspace, owner) = (call.workspace(), call.user());
                 let row = conn
                     .query_one(FIND, &[&workspace, &owner, &id.uuid()])

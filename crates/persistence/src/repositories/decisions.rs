@@ -57,7 +57,7 @@ impl Decisions {
     ) -> Result<(), DbError> {
         let now = self.0.now();
         self.0
-            .run(call.deadline, |conn| async move {
+            .run(call, |conn| async move {
                 let columns = DecisionColumns::of(decisions)?;
                 conn.execute(
                     RECORD,
@@ -94,7 +94,7 @@ impl Decisions {
     ) -> Result<Page<LoggedDecision>, DbError> {
         let decisions = self
             .0
-            .run(call.deadline, |conn| async move {
+            .run(call, |conn| async move {
                 let rows = conn
                     .query(
                         LIST,

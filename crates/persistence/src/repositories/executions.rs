@@ -132,7 +132,7 @@ impl Executions {
         let now = self.0.now();
         let key: &[u8] = cache_key;
         self.0
-            .run(call.deadline, |conn| async move {
+            .run(call, |conn| async move {
                 let found = conn
                     .query_opt(FIND_EXACT, &[&call.workspace(), &key, &now])
                     .await?;
@@ -153,7 +153,7 @@ impl Executions {
     ) -> Result<Option<StoredAnswer>, DbError> {
         let key: &[u8] = cache_key;
         self.0
-            .run(call.deadline, |conn| async move {
+            .run(call, |conn| async move {
                 let found = conn
                     .query_opt(FIND_STALE, &[&call.workspace(), &key])
                     .await?;
@@ -189,7 +189,7 @@ impl Executions {
     pub async fn begin(&self, call: &Call, new: &BeginExecution) -> Result<(), DbError> {
         let now = self.0.now();
         self.0
-            .run(call.deadline, |conn| async move {
+            .run(call, |conn| async move {
                 conn.execute(
                     BEGIN,
                     &[
@@ -224,7 +224,7 @@ impl Executions {
             now.checked_add(ttl).unwrap_or(Timestamp::MAX)
         });
         self.0
-            .run(call.deadline, |conn| async move {
+            .run(call, |conn| async move {
                 let (workspace, user) = (call.workspace(), call.user());
                 let sealer = self.0.sealer(&conn, workspace, user).await?;
                 let answer = &end.answer;
@@ -282,7 +282,7 @@ impl Executions {
     ) -> Result<(), DbError> {
         let now = self.0.now();
         self.0
-            .run(call.deadline, |conn| async move {
+            .run(call, |conn| async move {
                 let rows = conn
                     .query(
                         FAIL,

@@ -95,7 +95,7 @@ impl Idempotency {
         let key_hash = key_hash.as_slice();
         let request: &[u8] = request_hash;
         self.0
-            .run(call.deadline, |conn| async move {
+            .run(call, |conn| async move {
                 let (workspace, user) = (call.workspace(), call.user());
                 let found = conn
                     .query_opt(
@@ -140,7 +140,7 @@ impl Idempotency {
         let ttl = SignedDuration::try_from(ttl).unwrap_or(SignedDuration::MAX);
         let until = self.0.now().checked_add(ttl).unwrap_or(Timestamp::MAX);
         self.0
-            .run(call.deadline, |conn| async move {
+            .run(call, |conn| async move {
                 let (workspace, user) = (call.workspace(), call.user());
                 let sealer = self.0.sealer(&conn, workspace, user).await?;
                 let completed = conn
@@ -171,7 +171,7 @@ impl Idempotency {
     /// When the database does not answer; the claim then lapses by itself.
     pub async fn release(&self, call: &Call, claim: ClaimId) -> Result<(), DbError> {
         self.0
-            .run(call.deadline, |conn| async move {
+            .run(call, |conn| async move {
                 conn.execute(RELEASE, &[&call.workspace(), &call.user(), &claim.0])
                     .await
                     .map(drop)

@@ -108,7 +108,7 @@ impl Knowledge {
         let cut = passages(&new.content);
         let cut = cut.as_slice();
         self.0
-            .transaction(Isolation::ReadCommitted, call.deadline, |conn| async move {
+            .transaction(Isolation::ReadCommitted, call, |conn| async move {
                 let (workspace, title) = (call.workspace(), new.title.as_str());
                 let row = conn
                     .query_one(
@@ -146,7 +146,7 @@ impl Knowledge {
         let cut = passages(&new.content);
         let cut = cut.as_slice();
         self.0
-            .transaction(Isolation::ReadCommitted, call.deadline, |conn| async move {
+            .transaction(Isolation::ReadCommitted, call, |conn| async move {
                 let (workspace, title) = (call.workspace(), new.title.as_str());
                 let updated = conn
                     .query_opt(
@@ -183,7 +183,7 @@ impl Knowledge {
     pub async fn delete(&self, call: &Call, id: KnowledgeId) -> Result<(), DbError> {
         let now = self.0.now();
         self.0
-            .transaction(Isolation::ReadCommitted, call.deadline, |conn| async move {
+            .transaction(Isolation::ReadCommitted, call, |conn| async move {
                 let deleted = conn
                     .execute(DELETE, &[&call.workspace(), &id.uuid()])
                     .await?;
@@ -201,7 +201,7 @@ impl Knowledge {
     /// `NotFound`.
     pub async fn find(&self, call: &Call, id: KnowledgeId) -> Result<KnowledgeDocument, DbError> {
         self.0
-            .run(call.deadline, |conn| async move {
+            .run(call, |conn| async move {
                 document(
                     &conn
                         .query_one(FIND, &[&call.workspace(), &id.uuid()])
@@ -222,7 +222,7 @@ impl Knowledge {
     ) -> Result<Page<DocumentSummary>, DbError> {
         let documents = self
             .0
-            .run(call.deadline, |conn| async move {
+            .run(call, |conn| async move {
                 let rows = conn
                     .query(LIST, &[&call.workspace(), &page.after, &page.rows()])
                     .await?;
@@ -245,7 +245,7 @@ impl Knowledge {
     ) -> Result<Vec<Passage>, DbError> {
         let limit = i64::from(limit.clamp(1, 50));
         self.0
-            .run(call.deadline, |conn| async move {
+            .run(call, |conn| async move {
                 let rows = conn
                     .query(SEARCH, &[&call.workspace(), &question, &limit])
                     .await?;

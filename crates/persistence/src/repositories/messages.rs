@@ -239,7 +239,7 @@ impl Messages {
         let question_id = MessageId::at(earlier);
         let begun = self
             .0
-            .run(call.deadline, |conn| async move {
+            .run(call, |conn| async move {
                 let (workspace, owner) = (call.workspace(), call.user());
                 let sealer = self.0.sealer(&conn, workspace, owner).await?;
                 let personas: Vec<Uuid> = new.persona_ids.iter().map(|id| id.uuid()).collect();
@@ -309,7 +309,7 @@ impl Messages {
     ) -> Result<(), DbError> {
         let now = self.0.now();
         self.0
-            .run(call.deadline, |conn| async move {
+            .run(call, |conn| async move {
                 let (workspace, owner) = (call.workspace(), call.user());
                 let sealer = self.0.sealer(&conn, workspace, owner).await?;
                 let sealed = sealer.seal(CONTENT, id.uuid(), content.as_bytes())?;
@@ -332,7 +332,7 @@ impl Messages {
     pub async fn finish(&self, call: &Call, end: &FinishRun) -> Result<(), DbError> {
         let now = self.0.now();
         self.0
-            .run(call.deadline, |conn| async move {
+            .run(call, |conn| async move {
                 let (workspace, owner) = (call.workspace(), call.user());
                 let sealer = self.0.sealer(&conn, workspace, owner).await?;
                 let personas: Vec<Uuid> = end.persona_ids.iter().map(|id| id.uuid()).collect();
@@ -385,7 +385,7 @@ impl Messages {
     /// `NotFound`, also when it is somebody else's.
     pub async fn find(&self, call: &Call, id: MessageId) -> Result<Message, DbError> {
         self.0
-            .run(call.deadline, |conn| async move {
+            .run(call, |conn| async move {
                 let (workspace, owner) = (call.workspace(), call.user());
                 let row = conn
                     .query_one(FIND, &[&workspace, &owner, &id.uuid()])
@@ -408,7 +408,7 @@ impl Messages {
     ) -> Result<Page<Message>, DbError> {
         let messages = self
             .0
-            .run(call.deadline, |conn| async move {
+            .run(call, |conn| async move {
                 let (workspace, owner) = (call.workspace(), call.user());
                 let id = conversation.uuid();
                 let rows = conn

@@ -3,15 +3,20 @@
 pub mod accounts;
 pub mod agents;
 pub mod audit;
+pub mod cache_log;
 pub mod conversations;
 pub mod decisions;
+pub mod erasure;
 pub mod executions;
+pub mod exports;
 pub mod idempotency;
 pub mod instances;
+pub mod key_rotation;
 pub mod knowledge;
 pub mod messages;
 pub mod outbox;
 pub mod personas;
+pub mod retention;
 pub mod sessions;
 pub mod signing_keys;
 pub mod usage;
@@ -65,10 +70,20 @@ handles! {
     decisions: decisions::Decisions,
     /// The audit log, for reading.
     audit: audit::Audit,
+    /// What operators did to the cache.
+    cache_log: cache_log::CacheLog,
     /// Events on their way out.
     outbox: outbox::Outbox,
     /// Answers kept for repeated requests.
     idempotency: idempotency::Idempotency,
+    /// Erasure of people, and legal holds.
+    erasure: erasure::Erasure,
+    /// Export of a person's data.
+    exports: exports::Exports,
+    /// Rotation of the key-encryption key.
+    key_rotation: key_rotation::KeyRotation,
+    /// Retention.
+    retention: retention::Retention,
     /// The servers that are alive, and what dead ones left behind.
     instances: instances::Instances,
 }

@@ -66,7 +66,7 @@ impl Personas {
     pub async fn list(&self, call: &Call, page: PageRequest) -> Result<Page<Persona>, DbError> {
         let personas = self
             .0
-            .run(call.deadline, |conn| async move {
+            .run(call, |conn| async move {
                 let rows = conn
                     .query(LIST, &[&call.workspace(), &page.after, &page.rows()])
                     .await?;
@@ -82,7 +82,7 @@ impl Personas {
     /// `NotFound`.
     pub async fn find(&self, call: &Call, id: PersonaId) -> Result<Persona, DbError> {
         self.0
-            .run(call.deadline, |conn| async move {
+            .run(call, |conn| async move {
                 persona(
                     &conn
                         .query_one(FIND, &[&call.workspace(), &id.uuid()])
@@ -100,7 +100,7 @@ impl Personas {
         let now = self.0.now();
         let id = PersonaId::at(now);
         self.0
-            .transaction(Isolation::ReadCommitted, call.deadline, |conn| async move {
+            .transaction(Isolation::ReadCommitted, call, |conn| async move {
                 let row = conn
                     .query_one(
                         INSERT,
@@ -137,7 +137,7 @@ impl Personas {
     ) -> Result<Persona, DbError> {
         let now = self.0.now();
         self.0
-            .transaction(Isolation::ReadCommitted, call.deadline, |conn| async move {
+            .transaction(Isolation::ReadCommitted, call, |conn| async move {
                 let updated = conn
                     .query_opt(
                         UPDATE,
@@ -184,7 +184,7 @@ impl Personas {
     pub async fn archive(&self, call: &Call, id: PersonaId) -> Result<(), DbError> {
         let now = self.0.now();
         self.0
-            .transaction(Isolation::ReadCommitted, call.deadline, |conn| async move {
+            .transaction(Isolation::ReadCommitted, call, |conn| async move {
                 let archived = conn
                     .execute(ARCHIVE, &[&call.workspace(), &id.uuid(), &now])
                     .await?;

@@ -120,8 +120,10 @@ ORDER BY id DESC LIMIT 100";
 
 // Clocks of servers differ, so the poll looks back a minute further.
 pub(crate) const REVOKED_SINCE: &str = "
-SELECT id, user_id, revoked_at FROM sessions
-WHERE revoked_at >= $1::timestamptz - interval '1 minute' ORDER BY revoked_at LIMIT 10000";
+SELECT id, user_id, revoked_at FROM sessions WHERE revoked_at >= $1::timestamptz - interval '1 minute'
+UNION ALL
+SELECT unnest(sessions), subject_id, erased_at FROM erasures WHERE erased_at >= $1::timestamptz - interval '1 minute'
+ORDER BY 3 LIMIT 10000";
 
 impl Sessions {
     /// Opens a session for somebody who has proved who they are.
@@ -132,7 +134,7 @@ impl Sessions {
         let now = self.0.now();
         let id = SessionId::at(now);
         self.0
-            .run(call.deadline, |conn| async move {
+            .run(call, |conn| async move {
                 conn.execute(
                     OPEN,
                     &[
@@ -166,7 +168,7 @@ impl Sessions {
     ) -> Result<Rotation, DbError> {
         let now = self.0.now();
         self.0
-            .transaction(Isolation::ReadCommitted, call.deadline, |conn| async move {
+            .transaction(Isolation::ReadCommitted, call, |conn| async move {
                 let old: &[u8] = old_hash;
                 let Some(row) = conn.query_opt(LOOK_UP, &[&old]).await? else {
                     return Ok(Rotation::Unknown);
@@ -216,7 +218,7 @@ impl Sessions {
     pub async fn revoke(&self, call: &Call, id: SessionId) -> Result<(), DbError> {
         let now = self.0.now();
         self.0
-            .transaction(Isolation::ReadCommitted, call.deadline, |conn| async move {
+            .transaction(Isolation::ReadCommitted, call, |conn| async move {
                 let actor = Actor::of(call, now);
                 revoke_in(&conn, actor, call.user(), id.uuid(), "logout").await
             })
@@ -230,7 +232,7 @@ impl Sessions {
     pub async fn revoke_all(&self, call: &Call) -> Result<u64, DbError> {
         let now = self.0.now();
         self.0
-            .transaction(Isolation::ReadCommitted, call.deadline, |conn| async move {
+            .transaction(Isolation::ReadCommitted, call, |conn| async move {
                 let (workspace, user) = (call.workspace(), call.user());
                 let ended = revoke_all_in(&conn, workspace, user, None, "logout_all", now).await?;
                 let entry = Entry {
@@ -253,7 +255,7 @@ impl Sessions {
     pub async fn list(&self, call: &Call) -> Result<Vec<SessionInfo>, DbError> {
         let now = self.0.now();
         self.0
-            .run(call.deadline, |conn| async move {
+            .run(call, |conn| async move {
                 let rows = conn
                     .query(LIST, &[&call.workspace(), &call.user(), &now])
                     .await?;

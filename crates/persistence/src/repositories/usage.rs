@@ -199,7 +199,7 @@ impl Usage {
     ) -> Result<Vec<UsageLine>, DbError> {
         let only = only.map(UserId::uuid);
         self.0
-            .run(call.deadline, |conn| async move {
+            .run(call, |conn| async move {
                 let rows = conn
                     .query(
                         REPORT,

@@ -69,7 +69,7 @@ impl Workspaces {
     /// `NotFound` when it is gone.
     pub async fn get(&self, call: &Call) -> Result<Workspace, DbError> {
         self.0
-            .run(call.deadline, |conn| async move {
+            .run(call, |conn| async move {
                 workspace(&conn.query_one(GET, &[&call.workspace()]).await?)
             })
             .await
@@ -95,7 +95,7 @@ impl Workspaces {
             .map(|terms| terms.iter().map(|term| term.to_lowercase()).collect());
         let terms = terms.as_deref();
         self.0
-            .transaction(Isolation::ReadCommitted, call.deadline, |conn| async move {
+            .transaction(Isolation::ReadCommitted, call, |conn| async move {
                 let id = call.workspace();
                 let updated = conn
                     .query_opt(
@@ -147,7 +147,7 @@ impl Workspaces {
         let now = self.0.now();
         let id = InvitationId::at(now);
         self.0
-            .transaction(Isolation::ReadCommitted, call.deadline, |conn| async move {
+            .transaction(Isolation::ReadCommitted, call, |conn| async move {
                 let workspace = call.workspace();
                 let entry = Entry {
                     action: "invitation.created",

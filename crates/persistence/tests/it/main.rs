@@ -10,6 +10,7 @@
 mod accounts;
 mod agents;
 mod audit;
+mod classes;
 mod conversations;
 mod executions;
 mod idempotency;
@@ -19,6 +20,8 @@ mod messages;
 mod outbox;
 mod personas;
 mod pool;
+mod protection;
+mod row_level_security;
 mod sessions;
 mod signing_keys;
 mod support;

@@ -33,6 +33,7 @@ impl Fixture {
     /// A database whose settings `change` has changed.
     pub(crate) async fn with(change: impl Fn(&mut Config)) -> Self {
         let test = TestDatabase::prepared(&schema_key(), async |url: &str| {
+            let url = &as_application(url).await;
             let keyring = Keyring::generate().unwrap();
             let clock = held_clock();
             let db = Database::new(config(url), clock.shared(), Vault::new(keyring)).unwrap();
@@ -42,7 +43,7 @@ impl Fixture {
         .unwrap();
         let keyring = Keyring::generate().unwrap().to_text();
         let clock = held_clock();
-        let mut config = config(test.url());
+        let mut config = config(&with_role(test.url()));
         change(&mut config);
         let fixture = Self {
             db: Database::new(config, clock.shared(), vault(&keyring)).unwrap(),
@@ -56,7 +57,7 @@ impl Fixture {
 
     /// Another server on the same database with the same keyring and clock.
     pub(crate) fn another(&self) -> Database {
-        let config = config(self.test.url());
+        let config = config(&with_role(self.test.url()));
         Database::new(config, self.clock.shared(), vault(&self.keyring)).unwrap()
     }
 
@@ -204,6 +205,27 @@ pub(crate) fn held_clock() -> ManualClock {
 
 pub(crate) fn rand_byte(now: jiff::Timestamp) -> u8 {
     CorrelationId::at(now).uuid().as_bytes()[15]
+}
+
+/// Lets a role that is no superuser migrate and serve, as in a deployment: for
+/// superusers there is no row-level security.
+async fn as_application(url: &str) -> String {
+    let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls)
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    client
+        .batch_execute(
+            "DO $$ BEGIN CREATE ROLE mainstay_app; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$;
+             GRANT ALL ON SCHEMA public TO mainstay_app",
+        )
+        .await
+        .unwrap();
+    with_role(url)
+}
+
+fn with_role(url: &str) -> String {
+    format!("{url}&options=-c%20role%3Dmainstay_app")
 }
 
 /// Changes with the migrations, so that a template is never older than they are.
