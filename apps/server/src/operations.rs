@@ -2,7 +2,10 @@
 //! OpenAPI document.
 
 use crate::{
-    endpoints::{ai, auth, conversations, knowledge, personas, system},
+    endpoints::{
+        agents, ai, auth, cache, conversations, governance, knowledge, personas, system, usage,
+        workspace,
+    },
     operation::Operation,
     ws,
 };
@@ -44,5 +47,10 @@ pub(crate) fn table() -> Vec<Operation> {
         ws::operation(),
     ];
     table.extend(knowledge::operations());
+    table.extend(workspace::operations());
+    table.extend(agents::operations());
+    table.extend(governance::operations());
+    table.extend(cache::operations());
+    table.push(usage::operation());
     table
 }

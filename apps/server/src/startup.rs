@@ -158,6 +158,7 @@ impl Server {
                 agents: database.agents(),
                 usage: database.usage(),
                 decisions: database.decisions(),
+                cache_log: database.cache_log(),
                 cache: cache.clone(),
                 models,
                 runs: Runs::new(RunsConfig::default(), clock.clone()),
@@ -182,6 +183,8 @@ impl Server {
             token_life,
         );
         jobs::hits::spawn(&spawner, &orchestrator);
+        let maintained = cache.clone();
+        spawner.spawn_until_drain(async move { maintained.maintain().await });
         jobs::events::spawn(&spawner, &started, database.outbox(), &hub);
         jobs::instance::spawn(&spawner, &started, database.instances(), instance, &clock);
 

@@ -3,12 +3,12 @@
 use mainstay_resilience::system_clock;
 use mainstay_server::{
     lifecycle::{Ending, Lifecycle},
-    settings::Settings,
+    settings::{Ai, Registration, Settings},
     startup::{Running, Server},
 };
-use mainstay_testkit::database::TestDatabase;
+use mainstay_testkit::{database::TestDatabase, upstream::ScriptedUpstream};
 use reqwest::{Client, Method, RequestBuilder, Response};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::runtime::Handle;
@@ -52,6 +52,9 @@ impl TestServer {
         settings.server.workers = Some(1);
         settings.server.drain_seconds = 5;
         settings.limits.unauthenticated_per_minute = 10_000;
+        settings.auth.registration = Registration::Open;
+        settings.auth.hash_memory_kib = 8_192;
+        settings.cache.warm_bytes = 0;
         change(&mut settings);
         let lifecycle = Lifecycle::new(Handle::current());
         let running = Server::start(settings, lifecycle, system_clock())
@@ -101,6 +104,43 @@ impl TestServer {
         self.request(Method::GET, path).send().await.unwrap()
     }
 
+    /// Registers somebody with a workspace of their own.
+    pub(crate) async fn register(&self, email: &str) -> Person {
+        let response = self
+            .request(Method::POST, "/api/v1/auth/register")
+            .json(&json!({"email": email, "password": PASSWORD, "full_name": "Ada"}))
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(response.status(), 201, "{}", response.text().await.unwrap());
+        let session: Value = response.json().await.unwrap();
+        Person {
+            token: session["access_token"].as_str().unwrap().to_owned(),
+            refresh: session["refresh_token"].as_str().unwrap().to_owned(),
+        }
+    }
+
+    /// A request of `person`.
+    pub(crate) fn as_person(&self, person: &Person, method: Method, path: &str) -> RequestBuilder {
+        self.request(method, path).bearer_auth(&person.token)
+    }
+
+    /// Posts JSON as `person`, expects `status`, and gives the body.
+    pub(crate) async fn post(
+        &self,
+        person: &Person,
+        path: &str,
+        body: Value,
+        status: u16,
+    ) -> Value {
+        let request = self.as_person(person, Method::POST, path).json(&body);
+        let response = request.send().await.unwrap();
+        let got = response.status().as_u16();
+        let text = response.text().await.unwrap();
+        assert_eq!(got, status, "{path}: {text}");
+        serde_json::from_str(&text).unwrap_or(Value::Null)
+    }
+
     pub(crate) fn begin_drain(&self) {
         self.running.lifecycle().begin_drain();
     }
@@ -111,6 +151,24 @@ impl TestServer {
         self.running.stop().await
         // The database is dropped after the server has let go of it.
     }
+}
+
+/// Somebody who is logged in.
+pub(crate) struct Person {
+    pub(crate) token: String,
+    pub(crate) refresh: String,
+}
+
+pub(crate) const PASSWORD: &str = "correct horse battery staple";
+
+/// Settings that lead to a scripted model.
+pub(crate) fn with_upstream(settings: &mut Settings, upstream: &ScriptedUpstream) {
+    let url = upstream.url();
+    settings.ai = Ai::default().or_from_environment(move |name| match name {
+        "ANTHROPIC_API_KEY" => Some("key".to_owned()),
+        "ANTHROPIC_BASE_URL" => Some(url.clone()),
+        _ => None,
+    });
 }
 
 /// The body of a problem, after checking that it is one.

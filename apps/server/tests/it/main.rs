@@ -8,6 +8,8 @@
     reason = "tests own their runtime and fail by panicking"
 )]
 
+mod accounts;
+mod answers;
 mod generated;
 mod harness;
 mod http;
