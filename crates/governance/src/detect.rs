@@ -103,8 +103,8 @@ pub(crate) struct View<'a> {
     /// The characters; what is no form of ASCII is a letter `\u{FF}`-like
     /// byte above 127.
     pub(crate) bytes: &'a [u8],
-    /// What stood before the span, in lower case.
-    pub(crate) context: &'a str,
+    /// What stood before the span.
+    pub(crate) context: &'a [u8],
 }
 
 /// A byte that stands for a letter outside ASCII.
@@ -112,11 +112,10 @@ const FOREIGN: u8 = 0x80;
 
 /// Everything in `span`, from left to right, without overlaps. `context` is
 /// what stood before it.
-pub(crate) fn scan(span: &str, context: &str) -> Vec<Finding> {
+pub(crate) fn scan(span: &str, context: &[u8]) -> Vec<Finding> {
     let bytes = span.as_bytes();
-    let is_long = bytes.len() >= secret::SHORTEST;
     let may_hold = |b: &u8| matches!(b, b'0'..=b'9' | b'@' | b':') || *b >= 0x80;
-    if !is_long && !bytes.iter().any(may_hold) {
+    if bytes.len() < secret::SHORTEST && !bytes.iter().any(may_hold) {
         return Vec::new();
     }
     if span.is_ascii() {
@@ -154,14 +153,41 @@ fn folded(span: &str) -> (Vec<u8>, Vec<usize>) {
     (folded, origins)
 }
 
+/// Runs the detectors whose characters occur at all.
 fn find(view: &View<'_>) -> Vec<Finding> {
+    let (mut digits, mut signs, mut colons, mut dots) = (0, 0, 0, 0);
+    for b in view.bytes {
+        match b {
+            b'0'..=b'9' => digits += 1,
+            b'@' => signs += 1,
+            b':' => colons += 1,
+            b'.' => dots += 1,
+            _ => {}
+        }
+    }
+    let length = view.bytes.len();
     let mut findings = Vec::new();
-    secret::find(view, &mut findings);
-    mail::find(view, &mut findings);
-    network::find(view, &mut findings);
-    iban::find(view, &mut findings);
-    wallet::find(view, &mut findings);
-    number::find(view, &mut findings);
+    if length >= secret::SHORTEST {
+        secret::find(view, &mut findings);
+    }
+    if signs > 0 {
+        if colons > 0 {
+            secret::find_url_password(view, &mut findings);
+        }
+        mail::find(view, &mut findings);
+    }
+    if digits > 0 && (colons > 1 || dots > 2) {
+        network::find(view, &mut findings);
+    }
+    if digits > 1 && length >= iban::SHORTEST {
+        iban::find(view, &mut findings);
+    }
+    if digits > 0 && length >= wallet::SHORTEST {
+        wallet::find(view, &mut findings);
+    }
+    if digits >= number::FEWEST_DIGITS {
+        number::find(view, &mut findings);
+    }
     without_overlaps(findings)
 }
 
@@ -194,34 +220,26 @@ impl View<'_> {
         index.checked_sub(1).and_then(|index| self.at(index))
     }
 
-    /// Whether one of `words` stands shortly before `index`, in the span or in
-    /// what came before it.
+    /// Whether one of `words`, all in lower case, begins shortly before
+    /// `index`, in the span or in what came before it.
     pub(crate) fn follows(&self, index: usize, words: &[&str]) -> bool {
         const REACH: usize = 40;
-        let own = self
-            .bytes
-            .get(index.saturating_sub(REACH)..index)
-            .unwrap_or_default();
-        let earlier = REACH.saturating_sub(own.len());
-        let context = self.context.as_bytes();
-        let context = context
-            .get(context.len().saturating_sub(earlier)..)
-            .unwrap_or_default();
-        let mut near: Vec<u8> = Vec::with_capacity(REACH);
-        near.extend_from_slice(context);
-        near.extend(own.iter().map(u8::to_ascii_lowercase));
-        words.iter().any(|word| {
-            near.windows(word.len())
-                .enumerate()
-                .any(|(at, window)| window == word.as_bytes() && starts_word(&near, at))
+        let own = self.bytes.get(index.saturating_sub(REACH)..index);
+        let own = own.unwrap_or_default();
+        let from = (self.context.len() + own.len()).saturating_sub(REACH);
+        let earlier = self.context.get(from..).unwrap_or_default();
+        let mut near = [b' '; REACH];
+        for (slot, b) in near.iter_mut().zip(earlier.iter().chain(own)) {
+            *slot = b.to_ascii_lowercase();
+        }
+        let mut before = b' ';
+        near.iter().enumerate().any(|(at, b)| {
+            let begins = b.is_ascii_alphabetic() && !before.is_ascii_alphabetic();
+            before = *b;
+            let rest = near.get(at..).unwrap_or_default();
+            begins && words.iter().any(|word| rest.starts_with(word.as_bytes()))
         })
     }
-}
-
-fn starts_word(text: &[u8], at: usize) -> bool {
-    at.checked_sub(1)
-        .and_then(|before| text.get(before))
-        .is_none_or(|before| !before.is_ascii_alphabetic())
 }
 
 /// Whether a byte belongs to a word: a letter of any alphabet, a digit or `_`.

@@ -40,13 +40,13 @@ impl StreamGuard {
     /// Takes the next piece and gives what may be shown by now, which may be
     /// nothing.
     pub fn push(&mut self, piece: &str) -> String {
-        self.run(|scanner, sink| scanner.push(piece, sink))
+        self.run(piece.len(), |scanner, sink| scanner.push(piece, sink))
     }
 
     /// Gives what was held back, after the last piece, and what was decided.
     #[must_use]
     pub fn finish(mut self, now: Timestamp) -> (String, Vec<Decision>) {
-        let released = self.run(|scanner, sink| scanner.finish(sink));
+        let released = self.run(0, |scanner, sink| scanner.finish(sink));
         (released, self.decisions(now))
     }
 
@@ -63,7 +63,7 @@ impl StreamGuard {
     /// Guards a whole text. Texts guarded one after the other share their
     /// placeholders.
     pub(crate) fn whole(&mut self, text: &str) -> String {
-        let released = self.run(|scanner, sink| {
+        let released = self.run(text.len(), |scanner, sink| {
             scanner.push(text, sink);
             scanner.finish(sink);
         });
@@ -75,9 +75,14 @@ impl StreamGuard {
         self.redactions
     }
 
-    /// Lets `work` feed the scanner and gives what was released by it.
-    fn run(&mut self, work: impl FnOnce(&mut Scanner, &mut dyn FnMut(Output<'_>))) -> String {
-        let mut released = String::new();
+    /// Lets `work` feed the scanner and gives what was released by it, which
+    /// is about `size` bytes.
+    fn run(
+        &mut self,
+        size: usize,
+        work: impl FnOnce(&mut Scanner, &mut dyn FnMut(Output<'_>)),
+    ) -> String {
+        let mut released = String::with_capacity(size);
         let (policy, hook) = (&self.policy, self.hook);
         let (redactions, findings) = (&mut self.redactions, &mut self.findings);
         let mut sink = |output: Output<'_>| match output {

@@ -58,8 +58,8 @@ pub(crate) struct Scanner {
     joiners: usize,
     /// Where in `held` the first separator between two groups stands.
     first_joiner: Option<usize>,
-    /// The end of what was released, in lower case.
-    context: String,
+    /// The end of what was read before the span.
+    context: Vec<u8>,
 }
 
 /// What a character can be to a span.
@@ -81,14 +81,37 @@ impl Scanner {
             tail: 0,
             joiners: 0,
             first_joiner: None,
-            context: String::new(),
+            context: Vec::new(),
         }
     }
 
     pub(crate) fn push(&mut self, piece: &str, sink: &mut Sink<'_>) {
-        for c in piece.chars() {
-            self.step(c, sink);
+        let mut rest = piece;
+        while let Some(c) = rest.chars().next() {
+            let plain = self.plain_run(rest);
+            if plain > 0 {
+                let (word, after) = rest.split_at(plain);
+                self.held.push_str(word);
+                self.tail = self.held.len();
+                rest = after;
+            } else {
+                self.step(c, sink);
+                rest = rest.get(c.len_utf8()..).unwrap_or_default();
+            }
         }
+    }
+
+    /// How many bytes of `text` can be added to the span at once, because each
+    /// of them would only be added: the steps below, in a hurry.
+    fn plain_run(&self, text: &str) -> usize {
+        if self.mode != Mode::Span || self.joiners > 0 {
+            return 0;
+        }
+        let room = MAX_SERIES.saturating_sub(self.held.len());
+        text.bytes()
+            .take(room)
+            .take_while(|b| IS_PLAIN.get(usize::from(*b)) == Some(&true))
+            .count()
     }
 
     /// Ends the text.
@@ -293,20 +316,12 @@ impl Scanner {
     }
 
     fn remember(&mut self, text: &str) {
-        let start = text.len().saturating_sub(CONTEXT);
-        let start = (start..=text.len())
-            .find(|at| text.is_char_boundary(*at))
-            .unwrap_or(text.len());
-        let tail = text.get(start..).unwrap_or_default();
-        self.context
-            .extend(tail.chars().map(|c| c.to_ascii_lowercase()));
-        if self.context.len() > 4 * CONTEXT {
-            let cut = self.context.len() - CONTEXT;
-            let cut = (cut..=self.context.len())
-                .find(|at| self.context.is_char_boundary(*at))
-                .unwrap_or(0);
-            self.context.drain(..cut);
+        let text = text.as_bytes();
+        let tail = text.get(text.len().saturating_sub(CONTEXT)..);
+        if self.context.len() > 8 * CONTEXT {
+            self.context.drain(..self.context.len() - CONTEXT);
         }
+        self.context.extend_from_slice(tail.unwrap_or_default());
     }
 }
 
@@ -328,12 +343,27 @@ fn last_visible(text: &str) -> Option<char> {
         .and_then(ascii_form)
 }
 
+/// The ASCII bytes of words.
+const IS_PLAIN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        let b = byte as u8;
+        table[byte] = b.is_ascii_alphanumeric()
+            || matches!(
+                b,
+                b'.' | b'_' | b'%' | b'+' | b'-' | b'@' | b':' | b'/' | b'=' | b'~' | b'\''
+            );
+        byte += 1;
+    }
+    table
+};
+
 fn class(c: char) -> Class {
     if c.is_ascii() {
         return match c {
-            'a'..='z' | 'A'..='Z' | '0'..='9' => Class::Word,
-            '.' | '_' | '%' | '+' | '-' | '@' | ':' | '/' | '=' | '~' | '\'' => Class::Word,
             ' ' | '\t' | '(' | ')' => Class::Joiner,
+            _ if IS_PLAIN.get(c as usize) == Some(&true) => Class::Word,
             _ => Class::Break,
         };
     }

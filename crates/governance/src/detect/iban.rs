@@ -96,12 +96,14 @@ const LENGTHS: &[(&[u8; 2], usize)] = &[
     (b"YE", 30),
 ];
 
+/// The shortest number.
+pub(super) const SHORTEST: usize = 15;
 /// The longest number with a separator after every fourth character.
 const LONGEST: usize = 33 + 9;
 
 pub(super) fn find(view: &View<'_>, findings: &mut Vec<Finding>) {
     let mut at = 0;
-    while at + 15 <= view.bytes.len() {
+    while at + SHORTEST <= view.bytes.len() {
         match end_of(view, at) {
             Some(end) => {
                 findings.push(Finding {

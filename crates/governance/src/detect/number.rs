@@ -10,6 +10,8 @@ mod phone;
 
 use super::{Finding, Kind, View, is_wordy};
 
+/// The fewest digits of anything found here.
+pub(super) const FEWEST_DIGITS: usize = 7;
 /// The most digits that are looked at together.
 const MAX_DIGITS: usize = 19;
 /// The most groups that are looked at together.
@@ -28,10 +30,12 @@ impl Group {
     }
 }
 
-/// Groups that may be one number.
+/// Groups that may be one number: the first so many of them, for any count.
 struct Series<'a> {
     view: &'a View<'a>,
     groups: &'a [Group],
+    lengths: [usize; MAX_GROUPS],
+    digits: [u8; MAX_DIGITS],
 }
 
 pub(super) fn find(view: &View<'_>, findings: &mut Vec<Finding>) {
@@ -61,10 +65,10 @@ fn match_at(view: &View<'_>, groups: &[Group]) -> Option<(Kind, usize, usize)> {
     if view.before(first.start).is_some_and(is_wordy) {
         return None;
     }
-    let series = Series {
-        view,
-        groups: connected(view, groups),
-    };
+    let series = Series::new(view, groups);
+    if series.digits(series.groups.len()).len() < FEWEST_DIGITS {
+        return None;
+    }
     if let Some(count) = card::find(&series) {
         return Some((Kind::Card, count, first.start));
     }
@@ -111,8 +115,7 @@ fn connected<'g>(view: &View<'_>, groups: &'g [Group]) -> &'g [Group] {
         }
         count += 1;
     }
-    // A first group that is too long is still looked at, to be refused.
-    groups.get(..count.max(1)).unwrap_or_default()
+    groups.get(..count).unwrap_or_default()
 }
 
 /// Whether what stands between two groups can stand inside one number.
@@ -135,7 +138,29 @@ fn is_separator(view: &View<'_>, from: usize, to: usize) -> bool {
     )
 }
 
-impl Series<'_> {
+impl<'a> Series<'a> {
+    /// The series that begins with the first of `groups`. It is empty when
+    /// that group alone has too many digits.
+    fn new(view: &'a View<'a>, groups: &'a [Group]) -> Self {
+        let groups = connected(view, groups);
+        let mut series = Self {
+            view,
+            groups,
+            lengths: [0; MAX_GROUPS],
+            digits: [0; MAX_DIGITS],
+        };
+        let digits = groups
+            .iter()
+            .flat_map(|group| view.bytes.get(group.start..group.end).unwrap_or_default());
+        for (slot, digit) in series.digits.iter_mut().zip(digits) {
+            *slot = digit - b'0';
+        }
+        for (slot, group) in series.lengths.iter_mut().zip(groups) {
+            *slot = group.len();
+        }
+        series
+    }
+
     /// Whether the number may end with the group before `count`: nothing that
     /// makes it part of a word or of a decimal follows.
     fn may_end(&self, count: usize) -> bool {
@@ -157,27 +182,14 @@ impl Series<'_> {
     }
 
     /// The digits of the first `count` groups.
-    fn digits(&self, count: usize) -> Vec<u8> {
-        self.groups
-            .iter()
-            .take(count)
-            .flat_map(|group| {
-                self.view
-                    .bytes
-                    .get(group.start..group.end)
-                    .unwrap_or_default()
-            })
-            .map(|b| b - b'0')
-            .collect()
+    fn digits(&self, count: usize) -> &[u8] {
+        let length = self.shape(count).iter().sum();
+        self.digits.get(..length).unwrap_or_default()
     }
 
     /// The lengths of the first `count` groups.
-    fn shape(&self, count: usize) -> Vec<usize> {
-        self.groups
-            .iter()
-            .take(count)
-            .map(|group| group.len())
-            .collect()
+    fn shape(&self, count: usize) -> &[usize] {
+        self.lengths.get(..count).unwrap_or_default()
     }
 
     /// What stands between group `index` and the next.

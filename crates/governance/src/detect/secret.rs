@@ -66,14 +66,14 @@ pub(super) fn find(view: &View<'_>, findings: &mut Vec<Finding>) {
             None => at += 1,
         }
     }
-    url_password(view, findings);
 }
 
 fn token_end(view: &View<'_>, at: usize) -> Option<usize> {
     let rest = view.bytes.get(at..)?;
+    let first = rest.first();
     let (prefix, least) = PREFIXES
         .iter()
-        .find(|(prefix, _)| rest.starts_with(prefix))?;
+        .find(|(prefix, _)| prefix.first() == first && rest.starts_with(prefix))?;
     let body = rest.get(prefix.len()..)?;
     let length = run(body, |b| matches!(b, b'_' | b'-' | b'.'));
     (length >= *least).then_some(at + prefix.len() + length)
@@ -95,7 +95,7 @@ fn jwt_end(view: &View<'_>, at: usize) -> Option<usize> {
 }
 
 /// The password in `scheme://user:password@host`.
-fn url_password(view: &View<'_>, findings: &mut Vec<Finding>) {
+pub(super) fn find_url_password(view: &View<'_>, findings: &mut Vec<Finding>) {
     let scheme = view.bytes.windows(3).position(|window| window == b"://");
     let Some(start) = scheme.map(|at| at + 3) else {
         return;

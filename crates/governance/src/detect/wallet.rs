@@ -4,6 +4,9 @@
 use super::{Finding, Kind, View};
 use aws_lc_rs::digest;
 
+/// The shortest address.
+pub(super) const SHORTEST: usize = 14;
+
 pub(super) fn find(view: &View<'_>, findings: &mut Vec<Finding>) {
     let mut at = 0;
     while at < view.bytes.len() {
@@ -27,7 +30,9 @@ fn is_wallet(word: &[u8]) -> bool {
     match word {
         [b'0', b'x', hex @ ..] => hex.len() == 40 && hex.iter().all(u8::is_ascii_hexdigit),
         [b'1' | b'3', ..] if (25..=35).contains(&word.len()) => is_base58_check(word),
-        [b'b' | b'B', b'c' | b'C', b'1', ..] if (14..=90).contains(&word.len()) => is_bech32(word),
+        [b'b' | b'B', b'c' | b'C', b'1', ..] if (SHORTEST..=90).contains(&word.len()) => {
+            is_bech32(word)
+        }
         _ => false,
     }
 }

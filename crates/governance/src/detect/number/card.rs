@@ -15,14 +15,14 @@ pub(super) fn find(series: &Series<'_>) -> Option<usize> {
 
 fn is_card(series: &Series<'_>, count: usize) -> bool {
     let shape = series.shape(count);
-    let written_as_card = match shape.as_slice() {
+    let written_as_card = match shape {
         [_] => true,
         // Groups of four with a shorter end, or the shapes of American
         // Express, Diners and the older Maestro cards.
         [4, middle @ .., last] => {
             let spaced = matches!(series.separator(0), b" " | b"-" | b"  ");
             let in_fours = middle.iter().all(|length| *length == 4) && *last <= 7;
-            let other = matches!(shape.as_slice(), [4, 6, 4 | 5]);
+            let other = matches!(shape, [4, 6, 4 | 5]);
             spaced && series.is_uniform(count) && (in_fours || other)
         }
         [8, 8 | 5 | 10 | 11] | [6, 13] => matches!(series.separator(0), b" " | b"-"),
@@ -32,7 +32,7 @@ fn is_card(series: &Series<'_>, count: usize) -> bool {
         return false;
     }
     let digits = series.digits(count);
-    is_issued(&digits) && has_luhn(&digits)
+    is_issued(digits) && has_luhn(digits)
 }
 
 /// Whether an issuer hands out numbers that begin so and are so long.

@@ -67,7 +67,7 @@ pub(super) fn nhs(series: &Series<'_>) -> Option<usize> {
         [only, ..] if only.len() == 10 && announced() => 1,
         _ => return None,
     };
-    (series.may_end(count) && has_checksum(&series.digits(count))).then_some(count)
+    (series.may_end(count) && has_checksum(series.digits(count))).then_some(count)
 }
 
 /// Weighted modulo 11; a check digit of ten is never issued.

@@ -3,6 +3,7 @@
 //! such as "call" before it.
 
 use super::{Series, card};
+use std::{cell::LazyCell, ops::Deref};
 
 const WORDS: [&str; 24] = [
     "phone",
@@ -34,14 +35,13 @@ const WORDS: [&str; 24] = [
 /// How many groups a telephone number takes and where it starts, which may be
 /// at a sign before the first group.
 pub(super) fn find(series: &Series<'_>) -> Option<(usize, usize)> {
-    let most = before_a_card(series);
     let start = series.start();
     match series.sign() {
         Some(b'+') => {
             let sign = start - 1;
             // `1+2` is arithmetic.
             let glued = series.view.before(sign).is_some_and(super::is_wordy);
-            let count = longest(series, most, |_, digits| {
+            let count = longest(series, |_, digits| {
                 let at_most = if digits.first() == Some(&1) { 11 } else { 15 };
                 (8..=at_most).contains(&digits.len())
             })?;
@@ -60,8 +60,9 @@ pub(super) fn find(series: &Series<'_>) -> Option<(usize, usize)> {
             None
         }
         sign => {
-            let count = longest(series, most, |count, digits| {
-                is_national(series, count, digits)
+            let announced = LazyCell::new(|| series.follows(&WORDS));
+            let count = longest(series, |count, digits| {
+                is_national(series, count, digits, &announced)
             })?;
             let opens = sign == Some(b'(') && series.separator(0).starts_with(b")");
             Some((count, if opens { start - 1 } else { start }))
@@ -69,43 +70,39 @@ pub(super) fn find(series: &Series<'_>) -> Option<(usize, usize)> {
     }
 }
 
-/// How many groups may be taken without cutting into a card number.
-fn before_a_card(series: &Series<'_>) -> usize {
-    (1..series.groups.len())
-        .find(|index| {
-            let rest = Series {
-                view: series.view,
-                groups: series.groups.get(*index..).unwrap_or_default(),
-            };
-            card::find(&rest).is_some()
-        })
-        .unwrap_or(series.groups.len())
+/// The most groups that `accepts`, without cutting into a card number.
+fn longest(series: &Series<'_>, accepts: impl Fn(usize, &[u8]) -> bool) -> Option<usize> {
+    let is_number =
+        |count: &usize| series.may_end(*count) && accepts(*count, series.digits(*count));
+    let most = (1..=series.groups.len()).rev().find(is_number)?;
+    let card = (1..most).find(|index| {
+        let rest = series.groups.get(*index..).unwrap_or_default();
+        card::find(&Series::new(series.view, rest)).is_some()
+    });
+    match card {
+        Some(card) => (1..=card).rev().find(is_number),
+        None => Some(most),
+    }
 }
 
-/// The most groups that `accepts`.
-fn longest(
+fn is_national(
     series: &Series<'_>,
-    most: usize,
-    accepts: impl Fn(usize, &[u8]) -> bool,
-) -> Option<usize> {
-    (1..=most)
-        .rev()
-        .find(|count| series.may_end(*count) && accepts(*count, &series.digits(*count)))
-}
-
-fn is_national(series: &Series<'_>, count: usize, digits: &[u8]) -> bool {
+    count: usize,
+    digits: &[u8],
+    announced: &impl Deref<Target = bool>,
+) -> bool {
     if !(7..=15).contains(&digits.len()) {
         return false;
     }
     is_north_american(series, count, digits)
         || is_trunk(series, count, digits)
-        || is_announced(series, count, digits)
+        || is_announced(series, count, digits) && **announced
 }
 
 /// `(415) 555-2671`, `415-555-2671`, `415.555.2671`, `1 415 555 2671`.
 fn is_north_american(series: &Series<'_>, count: usize, digits: &[u8]) -> bool {
     let shape = series.shape(count);
-    let national = match shape.as_slice() {
+    let national = match shape {
         [3, 3, 4] => digits,
         [1, 3, 3, 4] if digits.first() == Some(&1) => digits.get(1..).unwrap_or_default(),
         // `(415) 5552671` and `415-5552671`.
@@ -124,7 +121,7 @@ fn is_trunk(series: &Series<'_>, count: usize, digits: &[u8]) -> bool {
     let range = if is_international { 10..=15 } else { 9..=12 };
     // `01.02.2024 10:30` and `08-15-2024` are dates; their groups are short
     // and few. A French number has five groups of two.
-    let is_date = matches!(shape.as_slice(), [1 | 2, 1 | 2, 4, ..]);
+    let is_date = matches!(shape, [1 | 2, 1 | 2, 4, ..]);
     count >= 2
         && digits.first() == Some(&0)
         && digits.get(1..3).is_some_and(|next| next != [0, 0])
@@ -134,10 +131,10 @@ fn is_trunk(series: &Series<'_>, count: usize, digits: &[u8]) -> bool {
         && has_plain_separators(series, count)
 }
 
-/// Any shape, when a word says what it is.
+/// Any shape that is no date, for when a word says what it is.
 fn is_announced(series: &Series<'_>, count: usize, digits: &[u8]) -> bool {
-    let is_date = matches!(series.shape(count).as_slice(), [4, 2, 2] | [2, 2, 4]);
-    !is_date && digits.len() <= 13 && has_plain_separators(series, count) && series.follows(&WORDS)
+    let is_date = matches!(series.shape(count), [4, 2, 2] | [2, 2, 4]);
+    !is_date && digits.len() <= 13 && has_plain_separators(series, count)
 }
 
 /// Separators as people write them in telephone numbers.
