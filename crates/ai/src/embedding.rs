@@ -135,8 +135,8 @@ impl Client {
         loop {
             let turn = journey.next().await?;
             let answer = journey.attempt(&turn).body(turn.whole).await;
-            let decoded =
-                answer.and_then(|(body, id)| Ok((decode(&body, request.input.len())?, id)));
+            let decoded = answer
+                .and_then(|got| Ok((decode(&got.body, request.input.len())?, got.upstream_id)));
             let ((vectors, said), upstream_id) = match decoded {
                 Ok(decoded) => decoded,
                 Err(failure) => {

@@ -30,21 +30,22 @@ pub(crate) struct Attempt<'a> {
 impl Attempt<'_> {
     /// Asks for a whole answer, within `limit`; with it comes the body as the
     /// provider wrote it.
-    pub(crate) async fn whole(&self, limit: Duration) -> Result<(Answer, Vec<u8>), Failure> {
-        let (body, upstream_id) = self.body(limit).await?;
-        let mut answer = dialect::decode_answer(self.deployment.provider.kind, &body)?;
-        answer.id = answer.id.or(upstream_id);
-        Ok((answer, body))
+    pub(crate) async fn whole(&self, limit: Duration) -> Result<(Answer, Received), Failure> {
+        let received = self.body(limit).await?;
+        let mut answer = dialect::decode_answer(self.deployment.provider.kind, &received.body)?;
+        answer.id = answer.id.or_else(|| received.upstream_id.clone());
+        Ok((answer, received))
     }
 
-    /// Asks, within `limit`, for a body that is not a stream; with it comes the
-    /// provider's id of the request.
-    pub(crate) async fn body(&self, limit: Duration) -> Result<(Vec<u8>, Option<String>), Failure> {
+    /// Asks, within `limit`, for a body that is not a stream.
+    pub(crate) async fn body(&self, limit: Duration) -> Result<Received, Failure> {
         let work = async {
             let mut response = self.send(false).await?;
-            let upstream_id = upstream_id(response.headers());
-            let body = read_all(&mut response, self.limits.response_bytes).await?;
-            Ok((body, upstream_id))
+            Ok(Received {
+                upstream_id: upstream_id(response.headers()),
+                headers: told_on(response.headers()),
+                body: read_all(&mut response, self.limits.response_bytes).await?,
+            })
         };
         timeout(limit, work).await.unwrap_or_else(|_| {
             let detail = format!("no answer within {limit:?}");
@@ -130,6 +131,30 @@ impl Attempt<'_> {
     }
 }
 
+/// A body as it came.
+#[derive(Debug)]
+pub(crate) struct Received {
+    pub(crate) body: Vec<u8>,
+    /// The provider's id of the request.
+    pub(crate) upstream_id: Option<String>,
+    /// What a caller of the same dialect is told of it.
+    pub(crate) headers: Vec<(String, String)>,
+}
+
+/// The headers that mean something to a caller: ids and limits.
+fn told_on(headers: &HeaderMap) -> Vec<(String, String)> {
+    let telling = |name: &str| {
+        matches!(name, "request-id" | "x-request-id" | "openai-processing-ms")
+            || name.starts_with("x-ratelimit-")
+            || name.starts_with("anthropic-ratelimit-")
+    };
+    headers
+        .iter()
+        .filter(|(name, _)| telling(name.as_str()))
+        .filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned())))
+        .collect()
+}
+
 fn upstream_id(headers: &HeaderMap) -> Option<String> {
     ["request-id", "x-request-id"]
         .into_iter()
@@ -193,6 +218,8 @@ pub(crate) struct LiveStream {
     idle: Duration,
     total: Deadline,
     pub(crate) upstream_id: Option<String>,
+    /// What a caller of the same dialect is told of it.
+    pub(crate) headers: Vec<(String, String)>,
 }
 
 impl LiveStream {
@@ -215,6 +242,7 @@ impl LiveStream {
         let provider = &attempt.deployment.provider;
         Ok(Self {
             upstream_id: upstream_id(response.headers()),
+            headers: told_on(response.headers()),
             response,
             parser: SseParser::new(attempt.limits.event_bytes),
             decoder: StreamDecoder::new(provider.kind),

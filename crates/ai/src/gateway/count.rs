@@ -68,10 +68,10 @@ async fn ask(journey: &mut Journey) -> Result<u64, AiError> {
     loop {
         let turn = journey.next().await?;
         let answer = journey.attempt(&turn).body(turn.whole).await;
-        let counted = answer.and_then(|(body, id)| {
+        let counted = answer.and_then(|received| {
             let garbled = |_| Failure::new(ErrorKind::Garbled, "the body is not a count of tokens");
-            let body: Body = serde_json::from_slice(&body).map_err(garbled)?;
-            Ok((body.input_tokens, id))
+            let body: Body = serde_json::from_slice(&received.body).map_err(garbled)?;
+            Ok((body.input_tokens, received.upstream_id))
         });
         match counted {
             Ok((tokens, id)) => {

@@ -28,6 +28,8 @@ pub enum Forwarded {
     Whole {
         /// The body to hand out, `application/json`.
         body: Bytes,
+        /// The provider's ids and rate limits, when it speaks the caller's dialect.
+        headers: Vec<(String, String)>,
         /// What it says, for records.
         summary: Box<ChatResponse>,
     },
@@ -53,6 +55,7 @@ type Reading = Result<(GatewayEvent, Usage), AiError>;
 /// the dialect's end mark is never made up. Dropping it stops the provider.
 pub struct GatewayStream {
     events: Pin<Box<dyn Stream<Item = Reading> + Send>>,
+    headers: Vec<(String, String)>,
     used: Usage,
 }
 
@@ -100,15 +103,19 @@ async fn whole(mut journey: Journey, dialect: ProviderKind) -> Result<Forwarded,
         let turn = journey.next().await?;
         let same = turn.deployment.provider.kind == dialect;
         match journey.attempt(&turn).whole(turn.whole).await {
-            Ok((answer, body)) => {
+            Ok((answer, received)) => {
                 let summary = journey.finish_whole(turn, answer);
-                let body = if same {
-                    body
+                let (body, headers) = if same {
+                    (received.body, received.headers)
                 } else {
-                    encode_answer(dialect, &summary, created(&journey))
+                    (
+                        encode_answer(dialect, &summary, created(&journey)),
+                        Vec::new(),
+                    )
                 };
                 return Ok(Forwarded::Whole {
                     body: Bytes::from(body),
+                    headers,
                     summary: Box::new(summary),
                 });
             }
@@ -142,6 +149,10 @@ async fn stream(
         Projector::Translated(Box::new(StreamEncoder::new(dialect, opening)))
     };
     let used = current.usage_so_far();
+    let headers = match &projector {
+        Projector::Same { .. } => current.headers().to_vec(),
+        Projector::Translated(_) => Vec::new(),
+    };
     let relay = Relay {
         journey,
         dialect,
@@ -155,6 +166,7 @@ async fn stream(
     });
     Ok(Forwarded::Stream(GatewayStream {
         events: Box::pin(events),
+        headers,
         used,
     }))
 }
@@ -288,6 +300,11 @@ impl GatewayStream {
     /// The next event; `None` after [`GatewayEvent::Finished`] or an error.
     pub async fn next(&mut self) -> Option<Result<GatewayEvent, AiError>> {
         StreamExt::next(self).await
+    }
+
+    /// The provider's ids and rate limits, when it speaks the caller's dialect.
+    pub fn headers(&self) -> &[(String, String)] {
+        &self.headers
     }
 
     /// What has been used so far, counted here where the provider has not said

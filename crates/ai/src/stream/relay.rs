@@ -152,6 +152,11 @@ impl Current {
         &self.turn.deployment.model
     }
 
+    /// What a caller of the same dialect is told of the answer.
+    pub(crate) fn headers(&self) -> &[(String, String)] {
+        &self.live.headers
+    }
+
     pub(crate) fn usage_so_far(&self) -> Usage {
         self.tally.usage()
     }

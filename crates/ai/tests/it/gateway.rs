@@ -22,7 +22,9 @@ fn request(kind: ProviderKind, extra: Value) -> GatewayRequest {
 
 async fn whole(client: &Client, request: GatewayRequest) -> (Value, ChatResponse) {
     match client.forward(request, soon()).await.unwrap() {
-        Forwarded::Whole { body, summary } => (serde_json::from_slice(&body).unwrap(), *summary),
+        Forwarded::Whole { body, summary, .. } => {
+            (serde_json::from_slice(&body).unwrap(), *summary)
+        }
         Forwarded::Stream(_) => panic!("no stream was asked for"),
     }
 }
@@ -150,6 +152,32 @@ async fn usage_is_always_asked_for_and_shown_to_who_asked() {
     for sent in upstream.requests() {
         assert_eq!(sent.body["stream_options"]["include_usage"], true);
     }
+}
+
+#[tokio::test]
+async fn ids_and_limits_of_the_provider_are_told_in_its_own_dialect_alone() {
+    let upstream = upstream().await;
+    upstream.set_fault(Fault::RateHeaders {
+        remaining: 7,
+        reset_seconds: 30,
+    });
+    let client = build(single(BOTH[1], &upstream));
+    let names = |headers: &[(String, String)]| -> Vec<String> {
+        headers.iter().map(|(name, _)| name.clone()).collect()
+    };
+    let Forwarded::Whole { headers, .. } = client
+        .forward(request(BOTH[1], json!({})), soon())
+        .await
+        .unwrap()
+    else {
+        panic!("no stream was asked for");
+    };
+    assert!(names(&headers).contains(&"x-request-id".to_owned()));
+    assert!(headers.contains(&("x-ratelimit-remaining-requests".to_owned(), "7".to_owned())));
+    let stream = begun(&client, request(BOTH[1], json!({"stream": true}))).await;
+    assert_eq!(names(stream.headers()), names(&headers));
+    let stream = begun(&client, request(BOTH[0], json!({"stream": true}))).await;
+    assert!(stream.headers().is_empty());
 }
 
 #[tokio::test]
