@@ -14,6 +14,7 @@
 mod accounts;
 mod agents;
 mod answering;
+mod caching;
 mod config;
 mod conversing;
 mod directory;
@@ -29,6 +30,7 @@ mod sink;
 mod workspace;
 mod write_later;
 
+pub use answering::Rehearsal;
 pub use accounts::{Invited, LoggedIn, Register};
 pub use config::{Config, InvalidConfig, RegistrationPolicy};
 pub use conversing::{Said, Saying, Watched};

@@ -7,7 +7,7 @@ use mainstay_cache::Cache;
 use mainstay_domain::{RunId, UserId};
 use mainstay_identity::{PasswordHasher, TokenIssuer};
 use mainstay_persistence::{
-    Accounts, Agents, Conversations, Decisions, Executions, Knowledge, Messages, Personas,
+    Accounts, Agents, CacheLog, Conversations, Decisions, Executions, Knowledge, Messages, Personas,
     Sessions, Usage, Workspaces,
 };
 use mainstay_realtime::Runs;
@@ -56,6 +56,8 @@ pub struct Handles {
     pub usage: Usage,
     /// Answers, and the rows that every question depends on.
     pub cache: Cache,
+    /// What operators did to the cache.
+    pub cache_log: CacheLog,
     /// The models.
     pub models: Client,
     /// Answers that are being written.

@@ -3,6 +3,7 @@
 mod invite;
 mod login;
 mod logout;
+mod password;
 mod refresh;
 mod register;
 

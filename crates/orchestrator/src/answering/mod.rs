@@ -4,8 +4,10 @@
 mod complete;
 mod fallback;
 mod prepare;
+mod rehearse;
 mod stream;
 
+pub use rehearse::Rehearsal;
 pub(crate) use stream::Heard;
 
 use crate::sink::Stop;

@@ -24,11 +24,7 @@ impl Services {
         source_id: Uuid,
     ) -> Result<Question, Error> {
         let workspace = self.directory.workspace(call).await?;
-        let mut personas = Vec::with_capacity(ask.persona_ids.len());
-        for id in &ask.persona_ids {
-            let persona = self.directory.persona(call, *id).await;
-            personas.push(persona.map_err(no_such_persona)?);
-        }
+        let personas = self.personas_of(call, ask).await?;
         let context = ask.context.as_ref().map(mainstay_domain::Prompt::as_str);
         let mut request = self.request(&personas, context, ask.prompt.as_str());
         let (cost, shortened) = self.afford(&mut request, &workspace, ask.max_cost)?;
@@ -71,7 +67,17 @@ impl Services {
         })
     }
 
-    fn request(&self, personas: &[Persona], context: Option<&str>, prompt: &str) -> ChatRequest {
+    /// The personas that the question names.
+    pub(super) async fn personas_of(&self, call: &Call, ask: &Ask) -> Result<Vec<Persona>, Error> {
+        let mut personas = Vec::with_capacity(ask.persona_ids.len());
+        for id in &ask.persona_ids {
+            let persona = self.directory.persona(call, *id).await;
+            personas.push(persona.map_err(no_such_persona)?);
+        }
+        Ok(personas)
+    }
+
+    pub(super) fn request(&self, personas: &[Persona], context: Option<&str>, prompt: &str) -> ChatRequest {
         let default_model = self.models.default_model().unwrap_or_default();
         chat_request(
             &self.config.assistant_prompt,
@@ -85,7 +91,7 @@ impl Services {
 
     /// Shortens the answer to what the ceiling pays for, or refuses. Without
     /// any model nothing can be spent.
-    fn afford(
+    pub(super) fn afford(
         &self,
         request: &mut ChatRequest,
         workspace: &Workspace,

@@ -53,6 +53,7 @@ impl Asking {
         let patience = self.call.deadline.remaining(&*self.services.clock);
         Options::ttl(ttl)
             .stale_if_error(Duration::from_secs(config.answer_stale_seconds))
+            .tags([crate::caching::workspace_tag(&self.call)])
             .load_timeout(patience.clamp(Duration::from_millis(1), LONGEST_LOAD))
     }
 
