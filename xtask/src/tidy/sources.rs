@@ -89,7 +89,7 @@ fn is_documented(source: &str) -> bool {
             let attribute = line.starts_with("#!") && !line.contains("doc = ");
             !line.is_empty() && !plain && !attribute
         })
-        .is_some_and(|line| line.starts_with("//!") || line.starts_with("#![doc"))
+        .is_some_and(|line| line.starts_with("//!") || line.starts_with("#!["))
 }
 
 #[cfg(test)]
@@ -130,6 +130,7 @@ mod tests {
             "// Licence.\n\n//! A.\n",
             "#![allow(unused)]\n//! A.\n",
             "#![doc = include_str!(\"../README.md\")]\n",
+            "#![cfg_attr(feature = \"tokio\", doc = include_str!(\"../README.md\"))]\n",
         ] {
             assert!(
                 check_rust("crates/ai/src/price.rs", documented).is_empty(),
