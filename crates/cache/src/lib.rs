@@ -13,6 +13,8 @@ mod key;
 mod load;
 mod maintain;
 mod memory;
+#[cfg(test)]
+mod model;
 mod observer;
 mod options;
 mod quota;

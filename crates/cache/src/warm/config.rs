@@ -86,6 +86,10 @@ pub struct WarmConfig {
         default = "default_set_aside"
     )]
     pub set_aside_for: Duration,
+    /// Faults that a test injects between this crate and its engine.
+    #[cfg(test)]
+    #[serde(skip)]
+    pub(crate) faults: super::faulty::Faults,
 }
 
 fn default_bytes() -> usize {
@@ -151,6 +155,8 @@ impl WarmConfig {
             rebuild_max: default_rebuild_max(),
             probe_every: default_trip(),
             set_aside_for: default_set_aside(),
+            #[cfg(test)]
+            faults: super::faulty::Faults::default(),
         }
     }
 

@@ -276,6 +276,8 @@ async fn open_store(
         .with_buffer_pool_size(config.buffer_bytes())
         .with_submit_queue_size_threshold(config.buffer_bytes() * 2)
         .with_recover_concurrency(4);
+    #[cfg(test)]
+    let blocks = super::faulty::wrap(blocks, config.faults.clone());
     HybridCacheBuilder::new()
         .with_name("mainstay")
         .with_policy(HybridCachePolicy::WriteOnInsertion)

@@ -3,6 +3,8 @@
 mod config;
 mod directory;
 mod engine;
+#[cfg(test)]
+pub(crate) mod faulty;
 mod health;
 mod journal;
 mod open;

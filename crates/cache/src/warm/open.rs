@@ -172,14 +172,14 @@ impl Warm {
             })
         };
         if set_aside || start_afresh {
-            return afresh(Before::SetAside, known.map_or(1, |(_, epoch)| epoch + 1));
+            return afresh(Before::SetAside, known.map_or(1, |(_, epoch)| epoch));
         }
         if let Some((generation, epoch)) = known {
             // This process knows all that was invalidated since it first
-            // opened the store.
+            // opened the store, and its stamps go on.
             return Ok(Plan {
                 generation,
-                epoch: epoch + 1,
+                epoch,
                 recover: true,
                 earlier: Tables::default(),
                 before: Before::Keep,
