@@ -69,11 +69,7 @@ impl Orchestrator {
     /// # Errors
     /// [`Error::Forbidden`] for a tier where strangers may register, since one
     /// of them could slow down all others; else when the change cannot be recorded.
-    pub async fn clear_cache(
-        &self,
-        call: &Call,
-        tier: Option<Tier>,
-    ) -> Result<Invalidated, Error> {
+    pub async fn clear_cache(&self, call: &Call, tier: Option<Tier>) -> Result<Invalidated, Error> {
         let open = self.0.config.registration == RegistrationPolicy::Open;
         if tier.is_some() && open {
             return Err(Error::Forbidden(

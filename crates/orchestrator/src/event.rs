@@ -34,6 +34,11 @@ pub enum AnswerEvent {
 }
 
 impl AnswerEvent {
+    /// What an answer used.
+    pub(crate) const fn usage(tokens: Tokens, cost_usd: Option<Usd>) -> Self {
+        Self::Usage { tokens, cost_usd }
+    }
+
     /// Whether nothing follows.
     #[must_use]
     pub const fn is_last(&self) -> bool {

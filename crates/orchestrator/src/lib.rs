@@ -30,8 +30,8 @@ mod sink;
 mod workspace;
 mod write_later;
 
-pub use answering::Rehearsal;
 pub use accounts::{Invited, LoggedIn, Register};
+pub use answering::Rehearsal;
 pub use config::{Config, InvalidConfig, RegistrationPolicy};
 pub use conversing::{Said, Saying, Watched};
 pub use error::Error;

@@ -152,7 +152,8 @@ mod tests {
     }
 
     /// One dollar for a million tokens either way.
-    const PRICED: &str = "[[price]]\nmodel = \"m\"\nfrom = \"2020-01-01\"\ninput = \"1\"\noutput = \"1\"\n";
+    const PRICED: &str =
+        "[[price]]\nmodel = \"m\"\nfrom = \"2020-01-01\"\ninput = \"1\"\noutput = \"1\"\n";
 
     fn request(max_tokens: u32) -> ChatRequest {
         ChatRequest {

@@ -7,8 +7,8 @@ use mainstay_cache::Cache;
 use mainstay_domain::{RunId, UserId};
 use mainstay_identity::{PasswordHasher, TokenIssuer};
 use mainstay_persistence::{
-    Accounts, Agents, CacheLog, Conversations, Decisions, Executions, Knowledge, Messages, Personas,
-    Sessions, Usage, Workspaces,
+    Accounts, Agents, CacheLog, Conversations, Decisions, Executions, Knowledge, Messages,
+    Personas, Sessions, Usage, Workspaces,
 };
 use mainstay_realtime::Runs;
 use mainstay_resilience::{Backoff, Deadline, SharedClock};

@@ -77,7 +77,12 @@ impl Services {
         Ok(personas)
     }
 
-    pub(super) fn request(&self, personas: &[Persona], context: Option<&str>, prompt: &str) -> ChatRequest {
+    pub(super) fn request(
+        &self,
+        personas: &[Persona],
+        context: Option<&str>,
+        prompt: &str,
+    ) -> ChatRequest {
         let default_model = self.models.default_model().unwrap_or_default();
         chat_request(
             &self.config.assistant_prompt,

@@ -55,6 +55,11 @@ impl Run {
         let history = std::mem::take(&mut self.history);
         self.services.with_history(&mut self.question, &history);
         let outcome = self.produce(&mut sink).await;
+        if let Ok(produced) = &outcome {
+            let spent = produced.spent;
+            sink.emit(AnswerEvent::usage(spent.tokens, spent.cost))
+                .await;
+        }
         let last = self.conclude(outcome).await;
         sink.finish(last);
     }

@@ -116,6 +116,7 @@ fn retell(message: Message, after: u64) -> VecDeque<(u64, AnswerEvent)> {
     if !message.content.is_empty() {
         events.push(AnswerEvent::Delta(message.content.clone()));
     }
+    events.push(AnswerEvent::usage(message.usage, message.cost_usd));
     events.push(match message.status {
         MessageStatus::Interrupted | MessageStatus::Streaming => {
             AnswerEvent::Failed(Failure::interrupted())

@@ -61,7 +61,11 @@ impl Asking {
             sink.emit(AnswerEvent::Decision(decision.clone())).await;
         }
         let last = match self.answer_into(use_cache, sink).await {
-            Ok(Some(answer)) => AnswerEvent::Done(Box::new(answer)),
+            Ok(Some(answer)) => {
+                sink.emit(AnswerEvent::usage(answer.usage, answer.cost_usd))
+                    .await;
+                AnswerEvent::Done(Box::new(answer))
+            }
             Ok(None) => AnswerEvent::Failed(Failure::interrupted()),
             Err(error) => AnswerEvent::Failed(Failure::from(&error)),
         };
