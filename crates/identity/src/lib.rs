@@ -8,9 +8,13 @@
 //! - [`KeySet`]: the signing keys, rotated on schedule with overlap.
 //! - [`Revocations`]: what was revoked before it expired.
 //! - [`OpaqueToken`]: 256-bit refresh, invitation and single-use tokens.
-//! - [`PasswordHasher`]: argon2id behind a bounded queue.
+//! - [`ApiKey`]: keys of programs, with [`Scopes`].
+//! - [`PasswordHasher`]: argon2id behind a bounded queue; [`check_strength`]
+//!   for new passwords.
+//! - [`TotpSecret`] and [`RecoveryCode`]: the second factor.
 //! - [`permits`]: what a role may do.
 
+mod api_key;
 mod issue;
 mod keys;
 mod keyset;
@@ -19,9 +23,12 @@ mod password;
 mod permission;
 mod random;
 mod revocation;
+mod strength;
+mod totp;
 mod verified;
 mod verify;
 
+pub use api_key::{ApiKey, Scopes, UnknownScope};
 pub use issue::{AccessToken, TokenConfig, TokenIssuer};
 pub use keys::{Jwk, Jwks, KeyError, SigningKey};
 pub use keyset::{KeyRotation, KeySet};
@@ -36,4 +43,6 @@ pub use password::{
 pub use permission::{Permission, permits};
 pub use random::RandomnessUnavailable;
 pub use revocation::{Revocation, Revocations};
+pub use strength::{GuessablePassword, check_strength};
+pub use totp::{RecoveryCode, TotpSecret, TotpStep};
 pub use verify::{InvalidToken, TokenVerifier, Verified};

@@ -55,8 +55,12 @@ impl Password {
         }
     }
 
+    pub(crate) fn text(&self) -> &str {
+        self.0.expose_secret()
+    }
+
     fn bytes(&self) -> &[u8] {
-        self.0.expose_secret().as_bytes()
+        self.text().as_bytes()
     }
 }
 
