@@ -1,4 +1,8 @@
-//! Bound the damage of a call: deadlines, retries, circuit breakers, bulkheads, limits and fallbacks.
+#![cfg_attr(feature = "tokio", doc = include_str!("../README.md"))]
+#![cfg_attr(
+    not(feature = "tokio"),
+    doc = "Bound the damage of a call. The feature `tokio` brings what waits, and the guide."
+)]
 
 mod adaptive;
 mod breaker;
@@ -74,6 +78,10 @@ pub use throttle::{Throttle, ThrottleBuilder, ThrottlePermit};
 pub use timeout::{Timeout, timeout};
 #[cfg(feature = "tracing")]
 pub use tracing_observer::TracingObserver;
+
+#[cfg(all(feature = "tokio", any(doc, doctest)))]
+#[doc = include_str!("../docs/composition.md")]
+pub mod guide {}
 
 #[cfg(feature = "macros")]
 #[doc(hidden)]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{ConfigError, error::check};
+use crate::{ConfigError, error::check, random::Random};
 
 /// The rule by which the limit moves.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -17,9 +17,16 @@ pub enum Algorithm {
         /// What is left of the limit after a failure, from 0.5 and below 1.
         backoff: f64,
     },
-    /// Compares the latency of now with that of the long run, and lets a small
-    /// queue form (Netflix concurrency-limits, `Gradient2Limit`):
-    /// `limit * clamp(tolerance * long / short, 0.5, 1) + queue`, smoothed.
+    /// Compares the latency of now with the usual one, and lets a small queue
+    /// form (Netflix concurrency-limits, `Gradient2Limit`):
+    /// `limit * clamp(tolerance * usual / now, 0.5, 1) + queue`, smoothed, and
+    /// computed once for each round of as many calls as are in flight.
+    ///
+    /// Netflix averages the usual latency over all calls, so that a server that
+    /// slows down gradually takes the average, and with it the limit, along.
+    /// Here it follows every call down, but up only what is measured with half
+    /// the calls in flight: for two rounds of a hundred or so the limit is
+    /// halved. Processes do so at random times and not in step.
     #[non_exhaustive]
     Gradient {
         /// How much slower than usual a call may be before the limit falls, at
@@ -90,9 +97,22 @@ pub(super) struct Learned {
     /// Counts the falls after failures. A failure of a call that began before
     /// the last fall has been paid for already.
     pub(super) falls: u64,
-    /// The latency of the long run, in seconds; zero before the first round.
-    long: f64,
+    /// The usual latency, in seconds; zero before the first round.
+    usual: f64,
     round: Round,
+    phase: Phase,
+    random: Random,
+}
+
+/// What the rounds are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// To use the limit, for so many rounds more.
+    Use(u64),
+    /// To let the calls that began under the whole limit end.
+    Drain,
+    /// To measure the latency with half the limit.
+    Measure,
 }
 
 /// The calls since the limit was last computed.
@@ -103,11 +123,11 @@ struct Round {
     most_in_flight: u32,
 }
 
-/// Calls of a round: an average of fewer says little.
+/// Calls of a round at least: an average of fewer says little.
 const ROUND: u32 = 10;
 
-/// Rounds over which the latency of the long run is averaged.
-const LONG: f64 = 60.0;
+/// Rounds between two measurements, before as many again at random.
+const BETWEEN: u64 = 80;
 
 /// A call that came to its end.
 #[derive(Debug, Clone, Copy)]
@@ -121,27 +141,22 @@ pub(super) struct Sample {
 }
 
 impl Learned {
-    pub(super) fn new(limit: u32) -> Self {
+    pub(super) fn new(limit: u32, random: Random) -> Self {
         Self {
             limit: limit.into(),
             falls: 0,
-            long: 0.0,
+            usual: 0.0,
             round: Round::default(),
+            phase: Phase::Use(BETWEEN),
+            random,
         }
     }
 
-    /// Takes a sample and answers the limit, not yet within its bounds.
+    /// Takes a sample and answers the limit for now, not yet within its bounds.
     pub(super) fn learn(&mut self, algorithm: &Algorithm, sample: Sample) -> f64 {
         if sample.failed {
-            if sample.falls == self.falls {
-                self.falls += 1;
-                self.round = Round::default();
-                self.limit *= match algorithm {
-                    Algorithm::Aimd { backoff } => *backoff,
-                    Algorithm::Gradient { .. } => 0.9,
-                };
-            }
-            return self.limit;
+            self.fall(algorithm, sample);
+            return self.now();
         }
         match *algorithm {
             Algorithm::Aimd { .. } => {
@@ -156,7 +171,26 @@ impl Learned {
                 smoothing,
             } => self.gradient(tolerance, queue.into(), smoothing, sample),
         }
-        self.limit
+        self.now()
+    }
+
+    /// The limit, halved while the usual latency is measured.
+    fn now(&self) -> f64 {
+        match self.phase {
+            Phase::Use(_) => self.limit,
+            Phase::Drain | Phase::Measure => self.limit / 2.0,
+        }
+    }
+
+    fn fall(&mut self, algorithm: &Algorithm, sample: Sample) {
+        if sample.falls == self.falls {
+            self.falls += 1;
+            self.round = Round::default();
+            self.limit *= match algorithm {
+                Algorithm::Aimd { backoff } => *backoff,
+                Algorithm::Gradient { .. } => 0.9,
+            };
+        }
     }
 
     fn gradient(&mut self, tolerance: f64, queue: f64, smoothing: f64, sample: Sample) {
@@ -164,7 +198,7 @@ impl Learned {
         round.calls += 1;
         round.seconds += sample.latency.as_secs_f64();
         round.most_in_flight = round.most_in_flight.max(sample.in_flight);
-        if round.calls < ROUND {
+        if round.calls < ROUND.max(round.most_in_flight) {
             return;
         }
         let Round {
@@ -173,21 +207,28 @@ impl Learned {
             most_in_flight,
         } = std::mem::take(round);
         // A clock that stands still gives no latency to compare.
-        let short = (seconds / f64::from(calls)).max(1e-9);
-        self.long = if self.long == 0.0 {
-            short
-        } else {
-            self.long + (short - self.long) / LONG
+        let latency = (seconds / f64::from(calls)).max(1e-9);
+        let phase = self.phase;
+        self.phase = match phase {
+            Phase::Use(0) => Phase::Drain,
+            Phase::Use(rounds) => Phase::Use(rounds - 1),
+            Phase::Drain => Phase::Measure,
+            Phase::Measure => Phase::Use(BETWEEN + self.random.next() % BETWEEN),
         };
-        // After a time of high latency the long run forgets it quickly.
-        if self.long > 2.0 * short {
-            self.long *= 0.95;
+        if self.usual == 0.0 {
+            self.usual = latency;
+        } else if latency < self.usual {
+            self.usual += (latency - self.usual) * 0.2;
+        } else if phase == Phase::Measure {
+            self.usual += (latency - self.usual) * 0.5;
         }
-        if f64::from(most_in_flight) * 2.0 < self.limit {
-            return;
+        // A limit that is not used must not move, and neither one that is
+        // halved only to look.
+        let used = f64::from(most_in_flight) * 2.0 >= self.limit;
+        if used && matches!(phase, Phase::Use(_)) {
+            let gradient = (tolerance * self.usual / latency).clamp(0.5, 1.0);
+            let target = self.limit * gradient + queue;
+            self.limit += (target - self.limit) * smoothing;
         }
-        let gradient = (tolerance * self.long / short).clamp(0.5, 1.0);
-        let target = self.limit * gradient + queue;
-        self.limit += (target - self.limit) * smoothing;
     }
 }

@@ -22,6 +22,7 @@ use crate::{
     clock,
     error::check,
     observer::{Event, SharedObserver, Watch},
+    random::Random,
 };
 
 /// A bound on the calls in flight that learns from their latency and their
@@ -70,6 +71,7 @@ pub struct AdaptiveLimitBuilder {
     initial: u32,
     least: u32,
     most: u32,
+    seed: Option<u64>,
     clock: Option<SharedClock>,
     observer: Watch,
 }
@@ -91,6 +93,13 @@ impl AdaptiveLimitBuilder {
     pub fn bounds(mut self, least: u32, most: u32) -> Self {
         self.least = least;
         self.most = most;
+        self
+    }
+
+    /// Makes the times at which [`Algorithm::gradient`] measures the same in
+    /// every run.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
         self
     }
 
@@ -119,6 +128,7 @@ impl AdaptiveLimitBuilder {
         if !(self.least..=self.most).contains(&self.initial) {
             return Err(ConfigError::new("initial", "must be within the bounds"));
         }
+        let random = self.seed.map_or_else(Random::from_entropy, Random::seeded);
         Ok(AdaptiveLimit {
             inner: Arc::new(Inner {
                 name: self.name,
@@ -128,7 +138,7 @@ impl AdaptiveLimitBuilder {
                 limit: AtomicU32::new(self.initial),
                 falls: AtomicU64::new(0),
                 in_flight: AtomicU32::new(0),
-                learned: Mutex::new(Learned::new(self.initial)),
+                learned: Mutex::new(Learned::new(self.initial, random)),
                 clock: self.clock.unwrap_or_else(clock::default_clock),
                 observer: self.observer,
             }),
@@ -145,6 +155,7 @@ impl AdaptiveLimit {
             initial: 20,
             least: 1,
             most: 1000,
+            seed: None,
             clock: None,
             observer: Watch::default(),
         }
@@ -223,8 +234,9 @@ impl Inner {
             let mut learned = self.learned.lock().unwrap_or_else(PoisonError::into_inner);
             let wanted = learned.learn(&self.algorithm, sample);
             // NaN cannot come out of finite numbers; were it to, the least is safe.
-            let limit = wanted.max(self.least.into()).min(self.most.into());
-            learned.limit = limit;
+            let bounded = |limit: f64| limit.max(self.least.into()).min(self.most.into());
+            learned.limit = bounded(learned.limit);
+            let limit = bounded(wanted);
             self.falls.store(learned.falls, Ordering::Relaxed);
             let limit = limit as u32;
             let before = self.limit.swap(limit, Ordering::Relaxed);

@@ -133,3 +133,57 @@ fn it_stays_within_its_bounds_and_tells_its_changes() {
     assert_eq!(limit.limit(), 9);
     assert_eq!(recorder.count("LimitChanged"), 6);
 }
+
+/// A server that works on 50 calls at once and lets the others queue.
+fn busy_server(limit: &AdaptiveLimit, clock: &ManualClock, work: Duration) -> u32 {
+    let permits: Vec<_> = std::iter::from_fn(|| limit.try_acquire().ok()).collect();
+    let in_flight = permits.len() as u32;
+    clock.advance(work + work * in_flight.saturating_sub(50) / 50);
+    permits.into_iter().for_each(AdaptivePermit::success);
+    in_flight
+}
+
+#[test]
+fn the_gradient_finds_what_a_server_can_do_and_does_not_drift_from_it() {
+    let clock = ManualClock::new();
+    let limit = AdaptiveLimit::builder("server")
+        .initial(10)
+        .bounds(1, 5000)
+        .seed(1)
+        .clock(clock.shared())
+        .build()
+        .unwrap();
+    for _ in 0..300 {
+        busy_server(&limit, &clock, ms(20));
+    }
+    for round in 0..10_000 {
+        let in_flight = busy_server(&limit, &clock, ms(20));
+        assert!(
+            (20..=110).contains(&in_flight),
+            "{in_flight} in round {round}"
+        );
+    }
+}
+
+#[test]
+fn the_gradient_learns_that_a_server_has_become_slower_for_good() {
+    let clock = ManualClock::new();
+    let limit = AdaptiveLimit::builder("server")
+        .initial(10)
+        .bounds(1, 5000)
+        .seed(1)
+        .clock(clock.shared())
+        .build()
+        .unwrap();
+    for _ in 0..300 {
+        busy_server(&limit, &clock, ms(20));
+    }
+    for _ in 0..2000 {
+        busy_server(&limit, &clock, ms(100));
+    }
+    let in_flight = busy_server(&limit, &clock, ms(100));
+    assert!(
+        in_flight > 20,
+        "{in_flight}: slower, but it still works on 50 at once"
+    );
+}
