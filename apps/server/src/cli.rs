@@ -1,4 +1,4 @@
-//! The command line: `mainstay serve|openapi|config …`.
+//! The command line: `mainstay serve|migrate|seed|openapi|config …`.
 
 use anyhow::{Context as _, Result};
 use clap::{Args, Parser, Subcommand};
@@ -6,9 +6,10 @@ use mainstay_resilience::system_clock;
 use mainstay_server::{
     lifecycle::{Ending, Lifecycle},
     settings::{self, Settings, Sources},
-    startup::Server,
+    startup::{self, Server, StartError},
     telemetry,
 };
+use secrecy::ExposeSecret as _;
 use std::{io::Write as _, path::PathBuf, process::ExitCode};
 use tokio::runtime::Runtime;
 
@@ -24,6 +25,11 @@ struct Cli {
 enum Command {
     /// Run the server until it is told to stop.
     Serve(Serve),
+    /// Bring the database's schema up to date, and end.
+    Migrate(From),
+    /// Make the first administrator and a demo workspace, as far as they are
+    /// missing, and print the credentials as JSON.
+    Seed(Seed),
     /// Print the OpenAPI document.
     Openapi,
     /// Look at the settings.
@@ -52,6 +58,15 @@ struct Serve {
     port: Option<u16>,
 }
 
+#[derive(Debug, Args)]
+struct Seed {
+    #[command(flatten)]
+    from: From,
+    /// The administrator's e-mail address.
+    #[arg(long, default_value = "admin@mainstay.local")]
+    email: String,
+}
+
 #[derive(Debug, Subcommand)]
 enum ConfigCommand {
     /// Say whether the settings are right, and what is wrong.
@@ -77,6 +92,11 @@ pub(crate) fn run() -> Result<ExitCode> {
                 settings.server.port = port;
             }
             run_server(settings)
+        }
+        Command::Migrate(from) => migrate(&from.load()?),
+        Command::Seed(seed) => {
+            let settings = seed.from.load()?;
+            run_seed(&settings, &seed.email)
         }
         Command::Openapi => print(&mainstay_server::openapi_document()),
         Command::Config { command } => match command {
@@ -132,6 +152,41 @@ impl From {
     }
 }
 
+/// Runs work that ends by itself. It logs nothing: what is printed is for
+/// programs, and what fails is its outcome.
+fn briefly<T>(work: impl Future<Output = Result<T, StartError>>) -> Result<T> {
+    let runtime = Runtime::new().context("cannot start the runtime")?;
+    let done = runtime.block_on(work);
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    Ok(done?)
+}
+
+fn migrate(settings: &Settings) -> Result<ExitCode> {
+    install_tls()?;
+    briefly(startup::migrate(settings, system_clock()))?;
+    print("the schema is up to date\n")
+}
+
+fn run_seed(settings: &Settings, email: &str) -> Result<ExitCode> {
+    install_tls()?;
+    let seeded = briefly(startup::seed(settings, email, system_clock()))?;
+    let printed = serde_json::json!({
+        "email": seeded.email.as_str(),
+        "password": seeded.password.expose_secret(),
+        "user_id": seeded.user_id,
+        "workspace_id": seeded.workspace_id,
+        "personas_made": seeded.personas,
+        "documents_added": seeded.documents,
+    });
+    print(&format!("{printed}\n"))
+}
+
+fn install_tls() -> Result<()> {
+    rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .map_err(|_| anyhow::anyhow!("a TLS provider was already installed"))
+}
+
 fn run_server(settings: Settings) -> Result<ExitCode> {
     // Flushed on both paths, since the reason of a failed start is the line
     // that somebody will look for.
@@ -149,9 +204,7 @@ fn run_server(settings: Settings) -> Result<ExitCode> {
 }
 
 fn serve(settings: Settings) -> Result<ExitCode> {
-    rustls::crypto::aws_lc_rs::default_provider()
-        .install_default()
-        .map_err(|_| anyhow::anyhow!("a TLS provider was already installed"))?;
+    install_tls()?;
     let runtime = Runtime::new().context("cannot start the runtime")?;
     let ending = runtime.block_on(async {
         let lifecycle = Lifecycle::new(runtime.handle().clone());

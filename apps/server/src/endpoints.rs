@@ -10,4 +10,5 @@ pub(crate) mod knowledge;
 pub(crate) mod personas;
 pub(crate) mod system;
 pub(crate) mod usage;
+pub(crate) mod users;
 pub(crate) mod workspace;

@@ -46,8 +46,13 @@ where
     T: DeserializeOwned + JsonSchema + Validate<Context = ()>,
 {
     async fn extract(exchange: &Exchange, _: &mut Payload) -> Result<Self, Problem> {
-        let query = actix_web::web::Query::<T>::from_query(exchange.http.query_string())
-            .map_err(|error| query_problem(&error))?;
+        let text = exchange.http.query_string();
+        if text.contains("%00") {
+            // Postgres stores and compares no NUL, and nobody types one.
+            return Err(Problem::field("", "must not contain the NUL character"));
+        }
+        let query =
+            actix_web::web::Query::<T>::from_query(text).map_err(|error| query_problem(&error))?;
         checked(query.into_inner()).map(Self)
     }
 

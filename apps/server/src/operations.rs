@@ -4,7 +4,7 @@
 use crate::{
     endpoints::{
         agents, ai, auth, cache, conversations, governance, knowledge, personas, system, usage,
-        workspace,
+        users, workspace,
     },
     operation::Operation,
     ws,
@@ -28,6 +28,11 @@ pub(crate) fn table() -> Vec<Operation> {
         auth::refresh::operation(),
         auth::logout::one(),
         auth::logout::all(),
+        auth::sessions::list(),
+        auth::sessions::end(),
+        users::me::get(),
+        users::me::update(),
+        users::password::operation(),
         ai::execute::operation(),
         personas::list::all(),
         personas::change::create(),

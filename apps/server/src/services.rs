@@ -21,7 +21,8 @@ use mainstay_domain::UserId;
 use mainstay_identity::{KeySet, Revocations, TokenVerifier};
 use mainstay_orchestrator::Orchestrator;
 use mainstay_persistence::{
-    Agents, Audit, Conversations, Decisions, Idempotency, Knowledge, Messages, Personas, Usage,
+    Accounts, Agents, Audit, Conversations, Decisions, Idempotency, Knowledge, Messages, Personas,
+    Sessions, Usage,
 };
 use mainstay_realtime::{Admission, Hub};
 use mainstay_resilience::SharedClock;
@@ -46,6 +47,8 @@ pub(crate) struct Services {
     /// The OpenAPI document as it is sent.
     pub openapi: OpenApi,
     pub idempotency: Idempotency,
+    pub accounts: Accounts,
+    pub sessions: Sessions,
     pub personas: Personas,
     pub conversations: Conversations,
     pub messages: Messages,
@@ -103,6 +106,8 @@ handles! {
     OpenApi = openapi;
     Orchestrator = orchestrator;
     Arc<Quotas> = quotas;
+    Accounts = accounts;
+    Sessions = sessions;
     Personas = personas;
     Conversations = conversations;
     Messages = messages;

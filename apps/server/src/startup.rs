@@ -6,7 +6,10 @@
 
 mod answers;
 mod listener;
+mod seed;
 mod store;
+
+pub use seed::{Seeded, migrate, seed};
 
 use crate::{
     connections::Connections,
@@ -206,6 +209,8 @@ impl Server {
             revocations,
             openapi,
             idempotency: database.idempotency(),
+            accounts: database.accounts(),
+            sessions: database.sessions(),
             personas: database.personas(),
             conversations: database.conversations(),
             messages: database.messages(),

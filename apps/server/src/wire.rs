@@ -3,10 +3,12 @@
 
 mod answer;
 mod events;
+mod filter;
 mod list;
 
 pub(crate) use answer::{AnswerBody, CitationBody, DecisionBody, DoneBody, TokensBody};
 pub(crate) use events::{failed, sse_event};
+pub(crate) use filter::{id, time};
 pub(crate) use list::{ListQuery, page};
 
 use schemars::JsonSchema;

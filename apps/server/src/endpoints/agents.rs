@@ -17,10 +17,10 @@ use actix_web::{
     http::{Method, StatusCode},
 };
 use jiff::Timestamp;
-use mainstay_domain::{Agent, AgentAction, AgentId, AgentKind, Name};
+use mainstay_domain::{Agent, AgentAction, AgentId, AgentKind, AgentState, Name};
 use mainstay_identity::Permission;
 use mainstay_orchestrator::Orchestrator;
-use mainstay_persistence::{Agents, Call, Messages, NewAgent};
+use mainstay_persistence::{Agents, Call, DbError, Messages, NewAgent};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -205,7 +205,13 @@ async fn create(
         kind: AgentKind(name("/kind", &body.kind)?),
         persona_id: body.persona_id.map(Into::into),
     };
-    Ok(Created(agents.create(&call, &new).await?.into()))
+    let made = agents.create(&call, &new).await;
+    let agent = made.map_err(|error| match error {
+        // The persona is the only thing that a new agent refers to.
+        DbError::NotFound => Problem::field("/persona_id", "is not a persona of this workspace"),
+        other => other.into(),
+    })?;
+    Ok(Created(agent.into()))
 }
 
 async fn get(
@@ -218,12 +224,15 @@ async fn get(
 
 async fn terminate(
     call: Call,
-    orchestrator: Orchestrator,
+    (agents, orchestrator): (Agents, Orchestrator),
     ApiPath(id): ApiPath<AgentId>,
 ) -> Result<NoContent, Problem> {
-    orchestrator
-        .direct(&call, id, AgentAction::Terminate, true, None)
-        .await?;
+    // Ending it twice is no error.
+    if agents.find(&call, id).await?.state != AgentState::Terminated {
+        orchestrator
+            .direct(&call, id, AgentAction::Terminate, true, None)
+            .await?;
+    }
     Ok(NoContent)
 }
 

@@ -4,6 +4,7 @@ pub(crate) mod login;
 pub(crate) mod logout;
 pub(crate) mod refresh;
 pub(crate) mod register;
+pub(crate) mod sessions;
 
 use crate::{exchange::Known, problem::Problem};
 use mainstay_domain::{Email, User};

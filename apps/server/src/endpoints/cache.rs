@@ -1,158 +1,65 @@
-//! Administration of the cache.
+//! The cache, for those who run the workspace.
 
-use crate::{
-    extract::ApiJson,
-    operation::{Access, Operation},
-    problem::Problem,
-    reply::Json,
-};
-use actix_web::http::Method;
-use mainstay_cache::{Cache, Invalidated, ReadOnlyCache, Tier, TierStats};
-use mainstay_identity::Permission;
+mod clear;
+mod entry;
+mod invalidate;
+mod stats;
+
+use crate::{operation::Operation, problem::Problem};
+use mainstay_cache::Invalidated;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-const MANAGES: Access = Access::Requires(Permission::ManageCache);
-
-/// One tier.
-#[derive(Debug, Serialize, JsonSchema)]
-#[schemars(rename = "CacheTier")]
-pub(crate) struct TierBody {
-    /// Its state, such as `up`.
-    state: &'static str,
-    /// Whether it is in use.
-    up: bool,
-    /// Reads that it answered.
-    hits: u64,
-    /// Reads that it did not.
-    misses: u64,
-    /// Failures.
-    errors: u64,
-    /// Bytes that it holds.
-    bytes: u64,
-    /// Entries, where they are counted.
-    entries: Option<u64>,
-    /// Bytes that it may hold, where that is bounded here.
-    capacity: Option<u64>,
-}
-
-/// The cache in numbers.
-#[derive(Debug, Serialize, JsonSchema)]
-#[schemars(rename = "CacheStats")]
-pub(crate) struct StatsBody {
-    /// The share of reads that some tier answered lately; null before the first.
-    hit_rate: Option<f64>,
-    /// Reads that some tier answered.
-    hits: u64,
-    /// Reads that none did.
-    misses: u64,
-    /// Loads from the source.
-    loads: u64,
-    /// Memory.
-    hot: TierBody,
-    /// Disk; null when it is switched off.
-    warm: Option<TierBody>,
-    /// Redis; null when there is none.
-    shared: Option<TierBody>,
-}
-
-/// Which tier.
-#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum TierName {
-    /// Memory.
-    Hot,
-    /// Disk.
-    Warm,
-    /// Redis.
-    Shared,
-}
-
-/// What to empty.
-#[derive(Debug, Deserialize, JsonSchema, garde::Validate)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ClearRequest {
-    /// One tier; without it all.
-    #[garde(skip)]
-    tier: Option<TierName>,
-}
-
-/// How far the change reaches by now.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct Cleared {
-    /// It outlasts this process.
-    durable: bool,
-    /// Other instances were told; when false, they are as soon as Redis answers.
-    shared: bool,
-}
-
-impl From<Invalidated> for Cleared {
-    fn from(done: Invalidated) -> Self {
-        Self {
-            durable: done.durable,
-            shared: done.shared,
-        }
-    }
-}
-
-impl From<TierStats> for TierBody {
-    fn from(tier: TierStats) -> Self {
-        Self {
-            state: tier.state,
-            up: tier.up,
-            hits: tier.hits,
-            misses: tier.misses,
-            errors: tier.errors,
-            bytes: tier.bytes,
-            entries: tier.entries,
-            capacity: tier.capacity,
-        }
-    }
-}
+use serde::Serialize;
 
 /// The area's operations.
 pub(crate) fn operations() -> Vec<Operation> {
     vec![
-        Operation::new(
-            Method::GET,
-            "/api/v1/cache/stats",
-            "cache.stats",
-            MANAGES,
-            stats,
-        )
-        .summary("The cache in numbers, tier by tier"),
-        Operation::new(
-            Method::POST,
-            "/api/v1/cache/clear",
-            "cache.clear",
-            MANAGES,
-            clear,
-        )
-        .summary("Empty the cache, or one of its tiers"),
+        stats::operation(),
+        invalidate::operation(),
+        clear::operation(),
+        entry::get(),
+        entry::put(),
+        entry::delete(),
     ]
 }
 
-async fn stats(cache: ReadOnlyCache) -> Result<Json<StatsBody>, Problem> {
-    let stats = cache.stats();
-    Ok(Json(StatsBody {
-        hit_rate: stats.hit_rate,
-        hits: stats.hits,
-        misses: stats.misses,
-        loads: stats.loads,
-        hot: stats.hot.into(),
-        warm: stats.warm.map(Into::into),
-        shared: stats.shared.map(Into::into),
-    }))
+/// How far a change of the cache has come.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct CacheChanged {
+    /// Whether every other instance knows of it already; otherwise Redis is
+    /// away, and they are told once it is back.
+    told_everywhere: bool,
+    /// Whether it survives a restart of this instance; otherwise the disk is sick.
+    durable: bool,
 }
 
-async fn clear(
-    cache: Cache,
-    ApiJson(body): ApiJson<ClearRequest>,
-) -> Result<Json<Cleared>, Problem> {
-    let tier = body.tier.map(|tier| match tier {
-        TierName::Hot => Tier::Hot,
-        TierName::Warm => Tier::Warm,
-        TierName::Shared => Tier::Shared,
-    });
-    Ok(Json(cache.clear(tier).await.into()))
+impl From<Invalidated> for CacheChanged {
+    fn from(done: Invalidated) -> Self {
+        Self {
+            told_everywhere: done.shared,
+            durable: done.durable,
+        }
+    }
+}
+
+/// The most characters of a name.
+const LONGEST: usize = 200;
+
+/// What names and tags of entries may look like: they stand in paths and logs.
+fn check_name(pointer: &str, name: &str) -> Result<(), Problem> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':');
+    if (1..=LONGEST).contains(&name.len()) && name.chars().all(plain) {
+        return Ok(());
+    }
+    Err(Problem::field(
+        pointer,
+        "must be 1 to 200 of a-z, A-Z, 0-9 and -_.:",
+    ))
+}
+
+/// The same for several.
+fn check_names(pointer: &str, names: &[String]) -> Result<(), Problem> {
+    names
+        .iter()
+        .enumerate()
+        .try_for_each(|(index, name)| check_name(&format!("{pointer}/{index}"), name))
 }

@@ -1,5 +1,7 @@
 //! What governance decided, and who did what.
 
+mod evaluate;
+
 use crate::{
     extract::ApiQuery,
     operation::{Access, Operation},
@@ -10,9 +12,7 @@ use crate::{
 use actix_web::http::Method;
 use jiff::Timestamp;
 use mainstay_identity::Permission;
-use mainstay_persistence::{
-    Audit, AuditFilter, AuditRecord, Call, Decisions, LoggedDecision, PageRequest,
-};
+use mainstay_persistence::{Audit, AuditFilter, AuditRecord, Call, Decisions, LoggedDecision};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -83,6 +83,21 @@ impl From<AuditRecord> for RecordBody {
     }
 }
 
+/// Which decisions.
+#[derive(Debug, Deserialize, JsonSchema, garde::Validate)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DecisionsQuery {
+    /// How many items, 1 to 200. Default 50.
+    #[garde(range(min = 1, max = 200))]
+    limit: Option<u32>,
+    /// The `next_cursor` of the page before.
+    #[garde(length(max = 200))]
+    cursor: Option<String>,
+    /// Only those about this execution or message.
+    #[garde(length(max = 64))]
+    source_id: Option<String>,
+}
+
 /// Which entries.
 #[derive(Debug, Deserialize, JsonSchema, garde::Validate)]
 #[serde(deny_unknown_fields)]
@@ -91,26 +106,26 @@ pub(crate) struct AuditQuery {
     #[garde(range(min = 1, max = 200))]
     limit: Option<u32>,
     /// The `next_cursor` of the page before.
-    #[garde(skip)]
-    cursor: Option<Uuid>,
-    /// Only this action.
-    #[garde(length(max = 120))]
+    #[garde(length(max = 200))]
+    cursor: Option<String>,
+    /// Only this action, such as `persona.changed`.
+    #[garde(length(max = 120), pattern(r"^[a-z_]+\.[a-z_]+$"))]
     action: Option<String>,
     /// Only what this person did.
-    #[garde(skip)]
-    actor_id: Option<Uuid>,
+    #[garde(length(max = 64))]
+    actor_id: Option<String>,
     /// Only what was done to this thing.
-    #[garde(skip)]
-    target_id: Option<Uuid>,
+    #[garde(length(max = 64))]
+    target_id: Option<String>,
     /// Only this request.
-    #[garde(skip)]
-    correlation_id: Option<Uuid>,
-    /// From when on.
-    #[garde(skip)]
-    from: Option<Timestamp>,
-    /// Until when.
-    #[garde(skip)]
-    to: Option<Timestamp>,
+    #[garde(length(max = 64))]
+    correlation_id: Option<String>,
+    /// From when on (RFC 3339).
+    #[garde(length(max = 64))]
+    from: Option<String>,
+    /// Until before when (RFC 3339).
+    #[garde(length(max = 64))]
+    to: Option<String>,
 }
 
 /// The area's operations.
@@ -124,6 +139,7 @@ pub(crate) fn operations() -> Vec<Operation> {
             decisions,
         )
         .summary("What governance decided"),
+        evaluate::operation(),
         Operation::new(
             Method::GET,
             "/api/v1/governance/audit",
@@ -138,9 +154,14 @@ pub(crate) fn operations() -> Vec<Operation> {
 async fn decisions(
     call: Call,
     decisions: Decisions,
-    ApiQuery(query): ApiQuery<ListQuery>,
+    ApiQuery(query): ApiQuery<DecisionsQuery>,
 ) -> Result<Json<Page<LoggedBody>>, Problem> {
-    let page = decisions.list(&call, query.request()?, None).await?;
+    let source = wire::id("/source_id", query.source_id.as_deref())?;
+    let part = ListQuery {
+        limit: query.limit,
+        cursor: query.cursor,
+    };
+    let page = decisions.list(&call, part.request()?, source).await?;
     Ok(Json(wire::page(page)))
 }
 
@@ -151,15 +172,17 @@ async fn audit(
 ) -> Result<Json<Page<RecordBody>>, Problem> {
     let filter = AuditFilter {
         action: query.action,
-        actor_id: query.actor_id.map(Into::into),
-        target_id: query.target_id,
-        correlation_id: query.correlation_id.map(Into::into),
-        from: query.from,
-        to: query.to,
+        actor_id: wire::id("/actor_id", query.actor_id.as_deref())?.map(Into::into),
+        target_id: wire::id("/target_id", query.target_id.as_deref())?,
+        correlation_id: wire::id("/correlation_id", query.correlation_id.as_deref())?
+            .map(Into::into),
+        from: wire::time("/from", query.from.as_deref())?,
+        to: wire::time("/to", query.to.as_deref())?,
     };
-    let page = PageRequest {
-        limit: query.limit.unwrap_or(50),
-        after: query.cursor,
+    let part = ListQuery {
+        limit: query.limit,
+        cursor: query.cursor,
     };
-    Ok(Json(wire::page(audit.list(&call, page, &filter).await?)))
+    let page = audit.list(&call, part.request()?, &filter).await?;
+    Ok(Json(wire::page(page)))
 }

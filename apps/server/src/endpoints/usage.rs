@@ -6,7 +6,7 @@ use crate::{
     problem::Problem,
     reply::Json,
     services::Now,
-    wire::{Dollars, TokensBody},
+    wire::{self, Dollars, TokensBody},
 };
 use actix_web::http::Method;
 use jiff::{SignedDuration, Timestamp};
@@ -38,12 +38,12 @@ pub(crate) struct UsageQuery {
     /// By what to group. Default `day`.
     #[garde(skip)]
     group_by: Option<GroupBy>,
-    /// From when on. Default 30 days ago.
-    #[garde(skip)]
-    from: Option<Timestamp>,
-    /// Until when. Default now.
-    #[garde(skip)]
-    to: Option<Timestamp>,
+    /// From when on (RFC 3339). Default 30 days before `to`.
+    #[garde(length(max = 64))]
+    from: Option<String>,
+    /// Until before when (RFC 3339). Default now.
+    #[garde(length(max = 64))]
+    to: Option<String>,
 }
 
 /// What was spent, line by line.
@@ -109,9 +109,9 @@ async fn report(
     now: Now,
     ApiQuery(query): ApiQuery<UsageQuery>,
 ) -> Result<Json<Report>, Problem> {
-    let to = query.to.unwrap_or(now.0);
+    let to = wire::time("/to", query.to.as_deref())?.unwrap_or(now.0);
     let month = SignedDuration::from_hours(30 * 24);
-    let from = match query.from {
+    let from = match wire::time("/from", query.from.as_deref())? {
         Some(from) => from,
         None => to.saturating_sub(month).unwrap_or(Timestamp::MIN),
     };

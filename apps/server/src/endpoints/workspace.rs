@@ -1,5 +1,7 @@
 //! The workspace, its policies and invitations into it.
 
+pub(crate) mod members;
+
 use crate::{
     endpoints::personas::version_of,
     extract::{ApiJson, IfMatch},
@@ -158,7 +160,10 @@ pub(crate) fn operations() -> Vec<Operation> {
             Access::Requires(Permission::ManageMembers),
             invite,
         )
-        .summary("Make a single-use invitation into the workspace"),
+        .summary("Make a single-use invitation into the workspace")
+        .idempotent(),
+        members::list(),
+        members::update(),
         Operation::new(
             Method::GET,
             policies,
@@ -201,6 +206,12 @@ async fn patch(
     IfMatch(wanted): IfMatch,
     ApiJson(body): ApiJson<WorkspacePatchRequest>,
 ) -> Result<Tagged<WorkspaceBody>, Problem> {
+    if body.name.is_none() && body.share_answers.is_none() {
+        return Err(Problem::field(
+            "",
+            "names nothing to change; send name or share_answers",
+        ));
+    }
     let name = body.name.as_deref().map(Name::parse).transpose();
     let patch = WorkspacePatch {
         name: name.map_err(|error| Problem::field("/name", error.to_string()))?,

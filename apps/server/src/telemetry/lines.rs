@@ -19,7 +19,7 @@ use tracing::{
 use tracing_subscriber::{Layer, layer::Context, registry::LookupSpan};
 
 /// The fields that may be written, besides the message.
-pub const ALLOWED_FIELDS: &[&str] = &[
+pub(super) const ALLOWED_FIELDS: &[&str] = &[
     "address",
     "attempt",
     "attempts",

@@ -187,7 +187,7 @@ mod tests {
         metrics.sample(Box::new(|m| {
             m.websocket_connections.inc();
         }));
-        metrics.render();
+        let _ = metrics.render();
         assert!(metrics.render().contains("websocket_connections 2"));
     }
 

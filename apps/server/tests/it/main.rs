@@ -13,3 +13,4 @@ mod answers;
 mod generated;
 mod harness;
 mod http;
+mod live;

@@ -27,14 +27,8 @@ pub(crate) struct ProfileRequest {
 }
 
 pub(crate) fn get() -> Operation {
-    Operation::new(
-        Method::GET,
-        "/api/v1/users/me",
-        "users.get_me",
-        SELF,
-        read,
-    )
-    .summary("One's own account")
+    Operation::new(Method::GET, "/api/v1/users/me", "users.get_me", SELF, read)
+        .summary("One's own account")
 }
 
 pub(crate) fn update() -> Operation {
