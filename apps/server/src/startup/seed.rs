@@ -163,15 +163,15 @@ impl Seeding {
                 name: name("Demo workspace")?,
             },
         };
-        let made = self.database.accounts().register(&call, &registration);
-        made.await
-            .map_err(|error| part("the administrator")(&error))
+        let accounts = self.database.accounts();
+        let made = accounts.register(&call, &registration).await;
+        made.map_err(|error| part("the administrator")(&error))
     }
 
     /// Makes the personas that are missing, by their names.
     async fn personas(&self, user: &User) -> Result<usize, StartError> {
         let personas = self.database.personas();
-        let refused = |error| part("a persona")(&error);
+        let refused = part("a persona");
         let mut known = HashSet::new();
         let mut after = None;
         loop {
