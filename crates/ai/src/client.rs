@@ -62,6 +62,10 @@ pub struct CallOptions {
     pub deadline: Deadline,
     /// W3C trace context, sent on to the provider.
     pub traceparent: Option<String>,
+    /// Calls with the same value, such as a conversation's id, go to the same
+    /// deployment of a [weighted](crate::Strategy::Weighted) model while it is
+    /// well, so that its prompt cache is of use.
+    pub affinity: Option<String>,
     /// Default: [`OnInterruption::Fail`].
     pub on_interruption: OnInterruption,
 }

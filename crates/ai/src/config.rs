@@ -82,6 +82,18 @@ pub enum ProviderKind {
     OpenAi,
 }
 
+/// Which of OpenAI's interfaces is spoken.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OpenAiApi {
+    /// Chat completions, which everybody has.
+    #[default]
+    ChatCompletions,
+    /// Responses, which OpenAI itself and a few others have. Conversations are
+    /// not stored there.
+    Responses,
+}
+
 /// How the key is shown to the provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -108,6 +120,9 @@ pub struct ProviderConfig {
     /// kind with it. Default: the vendor's own.
     #[serde(default)]
     pub base_url: Option<String>,
+    /// The interface, for the OpenAI kind. Default: chat completions.
+    #[serde(default)]
+    pub openai_api: OpenAiApi,
     /// The key. Default: empty, which is right for servers that want none.
     #[serde(default)]
     pub api_key: SecretString,
@@ -148,6 +163,7 @@ impl ProviderConfig {
             name: name.into(),
             kind,
             base_url: None,
+            openai_api: OpenAiApi::default(),
             api_key: api_key.into(),
             auth: None,
             anthropic_version: None,

@@ -10,10 +10,10 @@ use secrecy::ExposeSecret;
 use serde::Serialize;
 
 use crate::config::{
-    AuthScheme, Config, ConfigError, DeploymentConfig, MaxTokensField, ProviderConfig,
+    AuthScheme, Config, ConfigError, DeploymentConfig, MaxTokensField, OpenAiApi, ProviderConfig,
     ProviderKind, Timeouts,
 };
-use crate::dialect::Quirks;
+use crate::dialect::{Quirks, Wire};
 use crate::pace::Pace;
 
 const ANTHROPIC_VERSION: &str = "2023-06-01";
@@ -42,6 +42,7 @@ const WITHOUT_SAMPLING: [&str; 12] = [
 pub(crate) struct Provider {
     pub(crate) name: String,
     pub(crate) kind: ProviderKind,
+    pub(crate) wire: Wire,
     /// Without a slash at its end.
     pub(crate) base: String,
     pub(crate) http: reqwest::Client,
@@ -95,6 +96,10 @@ impl Provider {
         Ok(Self {
             name: config.name.clone(),
             kind: config.kind,
+            wire: match (config.kind, config.openai_api) {
+                (ProviderKind::OpenAi, OpenAiApi::Responses) => Wire::Responses,
+                (kind, _) => Wire::from(kind),
+            },
             base: base.trim_end_matches('/').to_owned(),
             http: connections(config, &timeouts, at)?,
             headers: headers(config, at)?,

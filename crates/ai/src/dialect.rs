@@ -1,4 +1,4 @@
-//! The two wire formats, each as pure functions over bytes.
+//! The wire formats, each as pure functions over bytes.
 //!
 //! A dialect encodes a [`ChatRequest`], decodes a whole answer, decodes a
 //! stream of events into [`Piece`]s and reads an error body. It does no IO and
@@ -7,6 +7,7 @@
 
 mod anthropic;
 mod openai;
+mod responses;
 
 use serde::Deserialize;
 
@@ -15,6 +16,27 @@ use crate::error::{ErrorKind, Failure};
 use crate::request::{ChatRequest, ToolCall};
 use crate::response::{FinishReason, Usage};
 use crate::sse::SseEvent;
+
+/// A wire format. A provider's kind has one or more of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wire {
+    /// Anthropic Messages.
+    Anthropic,
+    /// OpenAI chat completions.
+    Chat,
+    /// OpenAI Responses.
+    Responses,
+}
+
+impl From<ProviderKind> for Wire {
+    /// The format in which a caller of this vendor's dialect speaks to a gateway.
+    fn from(kind: ProviderKind) -> Self {
+        match kind {
+            ProviderKind::Anthropic => Self::Anthropic,
+            ProviderKind::OpenAi => Self::Chat,
+        }
+    }
+}
 
 /// How a deployment differs from the rule of its dialect.
 #[derive(Debug, Clone, Copy)]
@@ -61,14 +83,16 @@ pub(crate) enum Piece {
 #[derive(Debug)]
 pub(crate) enum StreamDecoder {
     Anthropic(anthropic::StreamDecoder),
-    OpenAi(openai::StreamDecoder),
+    Chat(openai::StreamDecoder),
+    Responses(responses::StreamDecoder),
 }
 
 impl StreamDecoder {
-    pub(crate) fn new(kind: ProviderKind) -> Self {
-        match kind {
-            ProviderKind::Anthropic => Self::Anthropic(anthropic::StreamDecoder::default()),
-            ProviderKind::OpenAi => Self::OpenAi(openai::StreamDecoder::default()),
+    pub(crate) fn new(wire: Wire) -> Self {
+        match wire {
+            Wire::Anthropic => Self::Anthropic(anthropic::StreamDecoder::default()),
+            Wire::Chat => Self::Chat(openai::StreamDecoder::default()),
+            Wire::Responses => Self::Responses(responses::StreamDecoder),
         }
     }
 
@@ -81,21 +105,23 @@ impl StreamDecoder {
     ) -> Result<(), Failure> {
         match self {
             Self::Anthropic(decoder) => decoder.accept(event, out),
-            Self::OpenAi(decoder) => decoder.accept(event, out),
+            Self::Chat(decoder) => decoder.accept(event, out),
+            Self::Responses(decoder) => decoder.accept(event, out),
         }
     }
 }
 
 pub(crate) fn encode(
-    kind: ProviderKind,
+    wire: Wire,
     request: &ChatRequest,
     model: &str,
     stream: bool,
     quirks: Quirks,
 ) -> Result<Vec<u8>, Failure> {
-    let body = match kind {
-        ProviderKind::Anthropic => anthropic::encode(request, model, stream, quirks),
-        ProviderKind::OpenAi => openai::encode(request, model, stream, quirks),
+    let body = match wire {
+        Wire::Anthropic => anthropic::encode(request, model, stream, quirks),
+        Wire::Chat => openai::encode(request, model, stream, quirks),
+        Wire::Responses => responses::encode(request, model, stream, quirks),
     };
     body.map_err(|error| Failure {
         source: Some(Box::new(error)),
@@ -106,10 +132,11 @@ pub(crate) fn encode(
     })
 }
 
-pub(crate) fn decode_answer(kind: ProviderKind, body: &[u8]) -> Result<Answer, Failure> {
-    match kind {
-        ProviderKind::Anthropic => anthropic::decode_answer(body),
-        ProviderKind::OpenAi => openai::decode_answer(body),
+pub(crate) fn decode_answer(wire: Wire, body: &[u8]) -> Result<Answer, Failure> {
+    match wire {
+        Wire::Anthropic => anthropic::decode_answer(body),
+        Wire::Chat => openai::decode_answer(body),
+        Wire::Responses => responses::decode_answer(body),
     }
 }
 

@@ -82,9 +82,9 @@ impl Journey {
         options: CallOptions,
     ) -> Self {
         let candidates = route
-            .order(&inner)
+            .order(&inner, options.affinity.as_deref())
             .into_iter()
-            .filter(|deployment| question.suits(deployment.provider.kind))
+            .filter(|deployment| question.suits(deployment.provider.wire))
             .map(|deployment| Candidate {
                 backoff: deployment.backoff.clone(),
                 deployment,

@@ -21,7 +21,7 @@ mod transport;
 pub use client::{CallOptions, Client, ClientBuilder, OnInterruption};
 pub use config::{
     AuthScheme, BreakerConfig, Config, ConfigError, DeploymentConfig, MaxTokensField, ModelConfig,
-    ProviderConfig, ProviderKind, RetryConfig, SizeLimits, Strategy, Timeouts,
+    OpenAiApi, ProviderConfig, ProviderKind, RetryConfig, SizeLimits, Strategy, Timeouts,
 };
 pub use deployment::DeploymentHealth;
 pub use embedding::{EmbeddingRequest, Embeddings};

@@ -3,8 +3,7 @@
 
 use reqwest::header::HeaderMap;
 
-use crate::config::ProviderKind;
-use crate::dialect::{self, Quirks};
+use crate::dialect::{self, Quirks, Wire};
 use crate::embedding::EmbeddingRequest;
 use crate::error::{ErrorKind, Failure};
 use crate::gateway::GatewayRequest;
@@ -27,31 +26,34 @@ pub(crate) enum Question {
 
 impl Question {
     /// Whether it can be said in this dialect.
-    pub(crate) fn suits(&self, kind: ProviderKind) -> bool {
+    pub(crate) fn suits(&self, wire: Wire) -> bool {
         match self {
             Self::Chat(_) => true,
             Self::Gateway {
                 request,
                 translated,
-            } => request.dialect() == kind || translated.is_some(),
-            Self::Count(request) => kind == ProviderKind::Anthropic && request.dialect() == kind,
-            Self::Embeddings(_) => kind == ProviderKind::OpenAi,
+            } => Wire::from(request.dialect()) == wire || translated.is_some(),
+            Self::Count(request) => {
+                wire == Wire::Anthropic && Wire::from(request.dialect()) == wire
+            }
+            Self::Embeddings(_) => wire != Wire::Anthropic,
         }
     }
 
     /// Where it goes, under a provider's base URL.
-    pub(crate) fn path(&self, kind: ProviderKind) -> &'static str {
-        match (self, kind) {
+    pub(crate) fn path(&self, wire: Wire) -> &'static str {
+        match (self, wire) {
             (Self::Embeddings(_), _) => "/embeddings",
             (Self::Count(_), _) => "/v1/messages/count_tokens",
-            (_, ProviderKind::Anthropic) => "/v1/messages",
-            (_, ProviderKind::OpenAi) => "/chat/completions",
+            (_, Wire::Anthropic) => "/v1/messages",
+            (_, Wire::Chat) => "/chat/completions",
+            (_, Wire::Responses) => "/responses",
         }
     }
 
     pub(crate) fn encode(
         &self,
-        kind: ProviderKind,
+        wire: Wire,
         model: &str,
         stream: bool,
         quirks: Quirks,
@@ -61,10 +63,10 @@ impl Question {
             | Self::Gateway {
                 translated: Some(request),
                 ..
-            } if !self.passes_through(kind) => {
-                dialect::encode(kind, request, model, stream, quirks)
+            } if !self.passes_through(wire) => {
+                dialect::encode(wire, request, model, stream, quirks)
             }
-            Self::Gateway { request, .. } | Self::Count(request) if self.passes_through(kind) => {
+            Self::Gateway { request, .. } | Self::Count(request) if self.passes_through(wire) => {
                 Ok(request.body_for(model))
             }
             Self::Embeddings(request) => Ok(request.body(model)),
@@ -75,17 +77,21 @@ impl Question {
         }
     }
 
-    fn passes_through(&self, kind: ProviderKind) -> bool {
+    fn passes_through(&self, wire: Wire) -> bool {
         match self {
-            Self::Gateway { request, .. } | Self::Count(request) => request.dialect() == kind,
+            Self::Gateway { request, .. } | Self::Count(request) => {
+                Wire::from(request.dialect()) == wire
+            }
             Self::Chat(_) | Self::Embeddings(_) => false,
         }
     }
 
     /// The caller's own protocol headers, which win over the provider's settings.
-    pub(crate) fn set_headers(&self, kind: ProviderKind, headers: &mut HeaderMap) {
+    pub(crate) fn set_headers(&self, wire: Wire, headers: &mut HeaderMap) {
         match self {
-            Self::Gateway { request, .. } | Self::Count(request) if request.dialect() == kind => {
+            Self::Gateway { request, .. } | Self::Count(request)
+                if Wire::from(request.dialect()) == wire =>
+            {
                 request.set_headers(headers);
             }
             _ => {}

@@ -32,7 +32,7 @@ impl Attempt<'_> {
     /// provider wrote it.
     pub(crate) async fn whole(&self, limit: Duration) -> Result<(Answer, Received), Failure> {
         let received = self.body(limit).await?;
-        let mut answer = dialect::decode_answer(self.deployment.provider.kind, &received.body)?;
+        let mut answer = dialect::decode_answer(self.deployment.provider.wire, &received.body)?;
         answer.id = answer.id.or_else(|| received.upstream_id.clone());
         Ok((answer, received))
     }
@@ -81,9 +81,9 @@ impl Attempt<'_> {
         } = self.deployment;
         let body = self
             .question
-            .encode(provider.kind, model, stream, *quirks)?;
+            .encode(provider.wire, model, stream, *quirks)?;
         let mut headers = provider.headers.clone();
-        self.question.set_headers(provider.kind, &mut headers);
+        self.question.set_headers(provider.wire, &mut headers);
         let accept = if stream {
             "text/event-stream"
         } else {
@@ -94,7 +94,7 @@ impl Attempt<'_> {
             .post(format!(
                 "{}{}",
                 provider.base,
-                self.question.path(provider.kind)
+                self.question.path(provider.wire)
             ))
             .headers(headers)
             .header("accept", accept)
@@ -245,7 +245,7 @@ impl LiveStream {
             headers: told_on(response.headers()),
             response,
             parser: SseParser::new(attempt.limits.event_bytes),
-            decoder: StreamDecoder::new(provider.kind),
+            decoder: StreamDecoder::new(provider.wire),
             frames: VecDeque::new(),
             pieces: VecDeque::new(),
             end: None,

@@ -1,4 +1,4 @@
-//! A scripted AI upstream: a real local server that speaks both wire formats
+//! A scripted AI upstream: a real local server that speaks the vendors' wire formats
 //! and fails on demand.
 //!
 //! It is the one thing in the test suite that is not the real one, because the
@@ -37,6 +37,7 @@ mod fault;
 mod openai;
 mod plan;
 mod prompt;
+mod responses;
 mod script;
 mod server;
 

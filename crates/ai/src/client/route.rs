@@ -34,7 +34,7 @@ impl Route {
     }
 
     /// Everyone, the one to ask first in front.
-    pub(crate) fn order(&self, inner: &Inner) -> Vec<Arc<Deployment>> {
+    pub(crate) fn order(&self, inner: &Inner, affinity: Option<&str>) -> Vec<Arc<Deployment>> {
         let mut order: Vec<Arc<Deployment>> = self.deployments().cloned().collect();
         match self.strategy {
             Strategy::Ordered => {}
@@ -52,7 +52,9 @@ impl Route {
                 });
             }
             Strategy::Weighted => {
-                let first = self.weighted(inner.calls.fetch_add(1, Ordering::Relaxed));
+                let call =
+                    affinity.map_or_else(|| inner.calls.fetch_add(1, Ordering::Relaxed), hash);
+                let first = self.weighted(call);
                 order.sort_by_key(|deployment| {
                     Reverse(first.is_some_and(|first| Arc::ptr_eq(first, deployment)))
                 });
@@ -78,6 +80,14 @@ impl Route {
         }
         None
     }
+}
+
+/// FNV-1a: the same in every process and every version, unlike the standard
+/// library's, so that a restart does not empty the provider's caches.
+fn hash(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
 }
 
 /// A permutation of `0..total`, so that a weight of 9 to 1 does not send nine

@@ -13,7 +13,7 @@ use super::error_shape::error_event;
 use super::{GatewayRequest, Opening, StreamEncoder, encode_answer};
 use crate::client::{CallOptions, Client};
 use crate::config::ProviderKind;
-use crate::dialect::Piece;
+use crate::dialect::{Piece, Wire};
 use crate::error::AiError;
 use crate::journey::Journey;
 use crate::question::Question;
@@ -80,7 +80,7 @@ impl Client {
         );
         let reachable = route
             .deployments()
-            .any(|deployment| deployment.provider.kind == request.dialect());
+            .any(|deployment| deployment.provider.wire == Wire::from(request.dialect()));
         let translated = match translation {
             Ok(chat) => Some(chat),
             Err(error) if !reachable => return Err(error),
@@ -101,7 +101,7 @@ impl Client {
 async fn whole(mut journey: Journey, dialect: ProviderKind) -> Result<Forwarded, AiError> {
     loop {
         let turn = journey.next().await?;
-        let same = turn.deployment.provider.kind == dialect;
+        let same = turn.deployment.provider.wire == Wire::from(dialect);
         match journey.attempt(&turn).whole(turn.whole).await {
             Ok((answer, received)) => {
                 let summary = journey.finish_whole(turn, answer);
@@ -134,7 +134,7 @@ async fn stream(
     include_usage: bool,
 ) -> Result<Forwarded, AiError> {
     let current = begin(&mut journey).await?;
-    let projector = if current.kind() == dialect {
+    let projector = if current.wire() == Wire::from(dialect) {
         Projector::Same {
             dialect,
             include_usage,

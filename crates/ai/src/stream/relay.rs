@@ -7,8 +7,7 @@ use std::time::Duration;
 use super::StreamEvent;
 use super::tally::Tally;
 use crate::client::OnInterruption;
-use crate::config::ProviderKind;
-use crate::dialect::Piece;
+use crate::dialect::{Piece, Wire};
 use crate::error::{AiError, ErrorKind, Failure};
 use crate::journey::{Journey, Turn};
 use crate::request::ToolCall;
@@ -142,9 +141,9 @@ pub(crate) async fn begin(journey: &mut Journey) -> Result<Current, AiError> {
 }
 
 impl Current {
-    /// The dialect of the deployment that answers.
-    pub(crate) fn kind(&self) -> ProviderKind {
-        self.turn.deployment.provider.kind
+    /// The wire format of the deployment that answers.
+    pub(crate) fn wire(&self) -> Wire {
+        self.turn.deployment.provider.wire
     }
 
     /// The provider's own id of the model that answers.

@@ -17,6 +17,7 @@ mod gateway;
 mod interrupted;
 mod money;
 mod outage;
+mod responses;
 mod routing;
 mod tokens;
 mod tools;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use mainstay_ai::{Config, DeploymentConfig, ModelConfig, Strategy};
+use mainstay_ai::{CallOptions, Config, DeploymentConfig, ModelConfig, Strategy};
 use mainstay_testkit::upstream::{Pace, ScriptedUpstream};
 
 use crate::{BOTH, ask, build, config, provider, soon, upstream};
@@ -43,6 +43,40 @@ async fn weights_are_shares_of_the_calls() {
         shares,
         HashMap::from([("a".into(), 12), ("b".into(), 4), ("c".into(), 4)])
     );
+}
+
+#[tokio::test]
+async fn calls_of_one_conversation_stay_together_and_conversations_spread() {
+    let upstream = upstream().await;
+    let settings = routed(
+        &upstream,
+        Strategy::Weighted,
+        &[("a", 1), ("b", 1), ("c", 1)],
+    );
+    let (client, restarted) = (build(settings.clone()), build(settings));
+    let mut seen: HashMap<String, usize> = HashMap::new();
+    for conversation in 0..30 {
+        let options = || CallOptions {
+            affinity: Some(format!("conversation-{conversation}")),
+            ..soon()
+        };
+        let first = client.complete(&ask("x"), options()).await.unwrap().model;
+        assert_eq!(
+            client.complete(&ask("y"), options()).await.unwrap().model,
+            first
+        );
+        assert_eq!(
+            restarted
+                .complete(&ask("z"), options())
+                .await
+                .unwrap()
+                .model,
+            first
+        );
+        *seen.entry(first).or_default() += 1;
+    }
+    assert_eq!(seen.len(), 3, "{seen:?}");
+    assert!(seen.values().all(|share| *share >= 3), "{seen:?}");
 }
 
 #[tokio::test]

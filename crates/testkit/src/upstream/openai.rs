@@ -10,7 +10,7 @@ use super::prompt;
 use super::script::{Answer, Orders};
 
 /// When every scripted completion was made.
-const CREATED: u64 = 1_790_000_000;
+pub(super) const CREATED: u64 = 1_790_000_000;
 
 /// The models it lists; it answers to any name.
 const MODELS: [&str; 3] = ["gpt-6-sol", "gpt-6-luna", "text-embedding-3-small"];

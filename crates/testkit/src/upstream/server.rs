@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use super::fault::Fault;
 use super::plan::{Body, Event, Reply};
 use super::script::{Ended, RecordedRequest, Script};
-use super::{anthropic, control, openai};
+use super::{anthropic, control, openai, responses};
 
 /// The largest request it reads, as the vendors have it.
 const LARGEST_BODY: usize = 32 << 20;
@@ -57,6 +57,8 @@ async fn connection(stream: TcpStream, script: Arc<Script>) {
 enum Dialect {
     Anthropic,
     OpenAi,
+    /// OpenAI's, but for the event of a failure.
+    Responses,
 }
 
 impl Dialect {
@@ -64,6 +66,8 @@ impl Dialect {
         let says_so = request.headers.contains_key("anthropic-version");
         if request.path.starts_with("/v1/messages") || says_so {
             Self::Anthropic
+        } else if request.path == "/v1/responses" {
+            Self::Responses
         } else {
             Self::OpenAi
         }
@@ -72,7 +76,7 @@ impl Dialect {
     fn scripted_error(self, status: u16, serial: u64) -> Reply {
         match self {
             Self::Anthropic => anthropic::scripted_error(status, serial),
-            Self::OpenAi => openai::scripted_error(status, serial),
+            Self::OpenAi | Self::Responses => openai::scripted_error(status, serial),
         }
     }
 
@@ -80,13 +84,14 @@ impl Dialect {
         match self {
             Self::Anthropic => anthropic::error_event(kind),
             Self::OpenAi => openai::error_event(kind),
+            Self::Responses => responses::error_event(kind),
         }
     }
 
     /// The header by which a good answer says that no request is left.
     fn rate_headers(self, reply: Reply, remaining: u64, seconds: u64) -> Reply {
         match self {
-            Self::OpenAi => reply
+            Self::OpenAi | Self::Responses => reply
                 .header("x-ratelimit-remaining-requests", remaining.to_string())
                 .header("x-ratelimit-reset-requests", format!("{seconds}s")),
             Self::Anthropic => reply
@@ -239,6 +244,7 @@ fn route(
         (&Method::POST, "/v1/messages") => anthropic::messages(version, body, orders),
         (&Method::POST, "/v1/messages/count_tokens") => anthropic::count_tokens(body),
         (&Method::POST, "/v1/chat/completions") => openai::chat_completions(body, orders),
+        (&Method::POST, "/v1/responses") => responses::responses(body, orders),
         (&Method::POST, "/v1/embeddings") => openai::embeddings(body, serial),
         _ => dialect.scripted_error(404, serial),
     }
