@@ -623,9 +623,9 @@ impl Inner {
     }
 
     /// What a flight brought, for a caller that arrived at the stamp
-    /// `arrival`. `None` when the value was invalidated before that, or the
-    /// error is of a type that this caller does not know: then it must load
-    /// itself.
+    /// `arrival`. `None` when the value may have been invalidated before that,
+    /// or the error is of a type that this caller does not know: then it must
+    /// load itself.
     fn accept<E: Send + Sync + 'static>(
         &self,
         key: &Key,
@@ -635,7 +635,9 @@ impl Inner {
         match outcome {
             Outcome::Answer(answer) => {
                 let newest = self.stamps.newest(key.fingerprint().short(), &answer.tags);
-                let missed = newest > answer.version && newest <= arrival;
+                // Only the newest invalidation is known; one before it may have
+                // come before the caller.
+                let missed = newest > answer.version && arrival >= answer.version;
                 (!missed).then(|| Ok(answer.cached.clone()))
             }
             Outcome::Failed(error) => Some(Err(LoadError::Failed(error.downcast::<E>().ok()?))),
