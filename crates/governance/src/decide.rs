@@ -28,6 +28,9 @@ impl Findings {
                 (Verdict::Deny, _) => {
                     format!("The text contains {what}, which this workspace does not allow.")
                 }
+                (Verdict::Redact, _) if *kind == Kind::RemoteImage => {
+                    format!("Found {what} and turned them into links.")
+                }
                 (Verdict::Redact, 1) => {
                     format!("Found {what} once and replaced it by a placeholder.")
                 }

@@ -38,6 +38,8 @@ pub enum Kind {
     Secret,
     /// A word too long to be examined.
     Overlong,
+    /// A picture that a client would fetch from another host.
+    RemoteImage,
 }
 
 impl Kind {
@@ -55,6 +57,7 @@ impl Kind {
             Self::Wallet => "personal_data.wallet",
             Self::Secret => "secret.credential",
             Self::Overlong => "unscannable.long_word",
+            Self::RemoteImage => "output.remote_image",
         }
     }
 
@@ -71,6 +74,7 @@ impl Kind {
             Self::Wallet => "WALLET",
             Self::Secret => "SECRET",
             Self::Overlong => "LONG_WORD",
+            Self::RemoteImage => "IMAGE",
         }
     }
 
@@ -87,6 +91,7 @@ impl Kind {
             Self::Wallet => "wallet addresses",
             Self::Secret => "keys or passwords",
             Self::Overlong => "words too long to examine",
+            Self::RemoteImage => "pictures on other hosts",
         }
     }
 }

@@ -1,7 +1,8 @@
 //! The guard in the stream of an answer.
 
 use crate::{
-    decide::Findings, detect::Kind, placeholder::Redactions, policy::Policy, scanner::Scanner,
+    decide::Findings, detect::Kind, images::Images, placeholder::Redactions, policy::Policy,
+    scanner::Scanner,
 };
 use jiff::Timestamp;
 use mainstay_domain::{Decision, Hook, Verdict};
@@ -16,6 +17,7 @@ pub struct StreamGuard {
     policy: Policy,
     hook: Hook,
     scanner: Scanner,
+    images: Images,
     redactions: Redactions,
     findings: Findings,
 }
@@ -27,11 +29,23 @@ impl StreamGuard {
         Self::at(policy, Hook::Chunk)
     }
 
+    /// A guard for the answer to a question whose personal data was replaced:
+    /// new placeholders go on counting where `redactions` ended, so that those
+    /// of the question can be told apart and restored in the answer.
+    #[must_use]
+    pub fn answering(policy: &Policy, redactions: &Redactions) -> Self {
+        Self {
+            redactions: redactions.clone(),
+            ..Self::new(policy)
+        }
+    }
+
     pub(crate) fn at(policy: &Policy, hook: Hook) -> Self {
         Self {
             policy: policy.clone(),
             hook,
             scanner: Scanner::new(),
+            images: Images::default(),
             redactions: Redactions::default(),
             findings: Findings::default(),
         }
@@ -46,7 +60,8 @@ impl StreamGuard {
     /// Gives what was held back, after the last piece, and what was decided.
     #[must_use]
     pub fn finish(mut self, now: Timestamp) -> (String, Vec<Decision>) {
-        let released = self.run(0, |scanner, sink| scanner.finish(sink));
+        let mut released = self.run(0, |scanner, sink| scanner.finish(sink));
+        self.images.finish(&mut released);
         (released, self.decisions(now))
     }
 
@@ -82,26 +97,35 @@ impl StreamGuard {
         size: usize,
         work: impl FnOnce(&mut Scanner, &mut dyn FnMut(Output<'_>)),
     ) -> String {
-        let mut released = String::with_capacity(size);
+        let mut scanned = String::with_capacity(size);
         let (policy, hook) = (&self.policy, self.hook);
         let (redactions, findings) = (&mut self.redactions, &mut self.findings);
         let mut sink = |output: Output<'_>| match output {
-            Output::Text(text) => released.push_str(text),
+            Output::Text(text) => scanned.push_str(text),
             Output::Found(kind, found) => {
                 findings.add(kind);
                 if policy.on_finding(kind, hook) == Verdict::Warn {
-                    released.push_str(found);
+                    scanned.push_str(found);
                 } else {
-                    released.push_str(&redactions.placeholder(kind, found));
+                    scanned.push_str(&redactions.placeholder(kind, found));
                 }
             }
             Output::More(kind, found) => {
                 if policy.on_finding(kind, hook) == Verdict::Warn {
-                    released.push_str(found);
+                    scanned.push_str(found);
                 }
             }
         };
         work(&mut self.scanner, &mut sink);
+        // A question is not rendered, so its pictures do no harm.
+        if hook == Hook::Before {
+            return scanned;
+        }
+        let mut released = String::with_capacity(scanned.len());
+        self.images.push(&scanned, &mut released, &mut || {
+            self.findings.add(Kind::RemoteImage);
+            policy.on_finding(Kind::RemoteImage, hook) != Verdict::Warn
+        });
         released
     }
 }

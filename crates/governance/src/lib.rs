@@ -10,6 +10,9 @@
 //! - [`after`] looks at a whole answer. It is the same guard, so that a
 //!   streamed and a whole answer never differ.
 //!
+//! Personal data in a question leaves as placeholders such as `<EMAIL_1>`;
+//! [`Redactions`] and [`Restorer`] put it back for the person who wrote it.
+//!
 //! A guard reports facts; [`Policy`] turns each into a verdict according to
 //! the workspace's level. Verdicts combine by the severest.
 
@@ -19,6 +22,7 @@ mod cost;
 mod decide;
 mod detect;
 mod guard;
+mod images;
 mod injection;
 mod normal;
 mod placeholder;
@@ -31,5 +35,5 @@ pub use before::{Before, Question, Refusal, before};
 pub use detect::Kind;
 pub use guard::StreamGuard;
 pub use injection::injection_score;
-pub use placeholder::Redactions;
+pub use placeholder::{Redactions, Restorer};
 pub use policy::Policy;

@@ -41,35 +41,84 @@ impl Redactions {
     /// of the person who wrote it.
     #[must_use]
     pub fn restore(&self, text: &str) -> String {
-        if self.placeholders.is_empty() || !text.contains('<') {
-            return text.to_owned();
+        let mut restorer = Restorer::new(self);
+        let mut restored = restorer.push(text);
+        restored.push_str(&restorer.finish());
+        restored
+    }
+}
+
+/// Puts back what placeholders stand for in a text that comes in pieces. It
+/// holds back only what may become a placeholder, and whatever the pieces, the
+/// same text comes out.
+#[derive(Clone)]
+pub struct Restorer {
+    originals: HashMap<String, String>,
+    /// From a `<` on.
+    held: String,
+}
+
+impl Restorer {
+    /// The longest placeholder, in bytes.
+    const LONGEST: usize = 32;
+
+    /// Restores what `redactions` replaced.
+    #[must_use]
+    pub fn new(redactions: &Redactions) -> Self {
+        Self {
+            originals: redactions
+                .placeholders
+                .iter()
+                .map(|((_, found), placeholder)| (placeholder.clone(), found.clone()))
+                .collect(),
+            held: String::new(),
         }
-        let originals: HashMap<&str, &str> = self
-            .placeholders
-            .iter()
-            .map(|((_, found), placeholder)| (placeholder.as_str(), found.as_str()))
-            .collect();
-        let mut restored = String::with_capacity(text.len());
-        let mut rest = text;
-        while let Some(start) = rest.find('<') {
-            restored.push_str(&rest[..start]);
-            rest = &rest[start..];
-            let original = rest
-                .find('>')
-                .and_then(|end| Some((end + 1, *originals.get(&rest[..=end])?)));
-            match original {
-                Some((length, original)) => {
-                    restored.push_str(original);
-                    rest = &rest[length..];
+    }
+
+    /// Takes the next piece and gives what may be shown by now.
+    pub fn push(&mut self, piece: &str) -> String {
+        if self.originals.is_empty() {
+            return piece.to_owned();
+        }
+        let mut shown = String::with_capacity(piece.len());
+        for c in piece.chars() {
+            match c {
+                '<' => {
+                    shown.push_str(&self.held);
+                    self.held.clear();
+                    self.held.push(c);
                 }
-                None => {
-                    restored.push('<');
-                    rest = &rest[1..];
+                _ if self.held.is_empty() => shown.push(c),
+                '>' => {
+                    self.held.push(c);
+                    let held = std::mem::take(&mut self.held);
+                    shown.push_str(self.originals.get(&held).unwrap_or(&held));
+                }
+                'A'..='Z' | '0'..='9' | '_' if self.held.len() < Self::LONGEST => {
+                    self.held.push(c);
+                }
+                _ => {
+                    shown.push_str(&self.held);
+                    self.held.clear();
+                    shown.push(c);
                 }
             }
         }
-        restored.push_str(rest);
-        restored
+        shown
+    }
+
+    /// Gives what was held back, after the last piece.
+    #[must_use]
+    pub fn finish(self) -> String {
+        self.held
+    }
+}
+
+impl fmt::Debug for Restorer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Restorer")
+            .field("placeholders", &self.originals.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -109,9 +158,32 @@ mod tests {
     }
 
     #[test]
+    fn any_split_restores_the_same() {
+        let mut redactions = Redactions::default();
+        redactions.placeholder(Kind::Email, "ada@example.org");
+        let text = "Dear <EMAIL_1>, <EMAIL_2> <EMAIL <<EMAIL_1>> <b> <EMAIL_1";
+        let whole = redactions.restore(text);
+        assert_eq!(
+            whole,
+            "Dear ada@example.org, <EMAIL_2> <EMAIL <ada@example.org> <b> <EMAIL_1"
+        );
+        for one in 0..=text.len() {
+            for other in one..=text.len() {
+                let mut restorer = Restorer::new(&redactions);
+                let mut shown = restorer.push(&text[..one]);
+                shown.push_str(&restorer.push(&text[one..other]));
+                shown.push_str(&restorer.push(&text[other..]));
+                shown.push_str(&restorer.finish());
+                assert_eq!(shown, whole, "{one} {other}");
+            }
+        }
+    }
+
+    #[test]
     fn debug_hides_what_was_found() {
         let mut redactions = Redactions::default();
         redactions.placeholder(Kind::Email, "ada@example.org");
-        assert!(!format!("{redactions:?}").contains("ada"));
+        let restorer = Restorer::new(&redactions);
+        assert!(!format!("{redactions:?} {restorer:?}").contains("ada"));
     }
 }

