@@ -100,6 +100,23 @@ mod millis {
     }
 }
 
+const SCHEMES: [&str; 14] = [
+    "redis",
+    "rediss",
+    "redis-sentinel",
+    "rediss-sentinel",
+    "redis-cluster",
+    "rediss-cluster",
+    "redis+unix",
+    "valkey",
+    "valkeys",
+    "valkey-sentinel",
+    "valkeys-sentinel",
+    "valkey-cluster",
+    "valkeys-cluster",
+    "valkey+unix",
+];
+
 impl Config {
     /// The defaults for the server at `url`.
     pub fn new(url: impl Into<String>) -> Self {
@@ -152,6 +169,20 @@ impl Config {
 
     /// The URL as the engine understands it.
     pub(crate) fn server(&self) -> Result<fred::types::config::Config, ConfigError> {
+        // The engine takes any scheme for the plain one, so that a typing
+        // error in `rediss` would send passwords in the clear.
+        let scheme = self
+            .url
+            .expose_secret()
+            .split("://")
+            .next()
+            .unwrap_or_default();
+        if !SCHEMES.contains(&scheme) {
+            return Err(ConfigError::new(
+                "url",
+                "must begin with redis://, rediss://, redis-sentinel://, redis-cluster:// or the like",
+            ));
+        }
         let mut server =
             fred::types::config::Config::from_url(self.url.expose_secret()).map_err(|_| {
                 ConfigError::new("url", "is not a Redis URL, such as redis://127.0.0.1:6379")

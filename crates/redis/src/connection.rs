@@ -10,7 +10,7 @@ use fred::{
         config::{Options, ReconnectPolicy},
     },
 };
-use mainstay_resilience::SharedClock;
+use mainstay_resilience::{Deadline, SharedClock};
 use tokio::sync::Semaphore;
 
 use crate::{Config, ConfigError, Error, error::Kind, guard::StallBreaker};
@@ -26,6 +26,7 @@ pub struct Redis {
 
 struct Inner {
     config: Config,
+    clock: SharedClock,
     client: Client,
     commands: WithOptions<Client>,
     in_flight: Semaphore,
@@ -84,6 +85,7 @@ impl Redis {
                 in_flight: Semaphore::new(config.max_in_flight),
                 breaker: StallBreaker::new(&config, &clock)?,
                 config,
+                clock,
                 client,
                 commands,
                 task,
@@ -152,28 +154,34 @@ impl Redis {
             return Err(Error::new(name, Kind::Disconnected));
         }
         let admitted = inner.breaker.admit(name)?;
-        let limit = inner.config.command_timeout;
-        let mut slot_taken = false;
-        let bounded = tokio::time::timeout(limit, async {
-            let Ok(_slot) = inner.in_flight.acquire().await else {
-                return Err(Error::new(name, Kind::Closed));
-            };
-            slot_taken = true;
-            command(inner.commands.clone())
-                .await
-                .map_err(|error| Error::from_engine(name, error))
-        })
-        .await;
-        let result = bounded.unwrap_or_else(|_| {
-            let kind = if slot_taken {
-                Kind::Timeout
-            } else {
-                Kind::Busy
-            };
-            Err(Error::new(name, kind))
-        });
+        let result = self.bounded(name, command).await;
         admitted.settle(&result);
         result
+    }
+
+    async fn bounded<T, F, Fut>(&self, name: &'static str, command: F) -> Result<T, Error>
+    where
+        F: FnOnce(WithOptions<Client>) -> Fut,
+        Fut: Future<Output = Result<T, fred::error::Error>>,
+    {
+        let inner = &*self.inner;
+        let limit = inner.config.command_timeout;
+        let deadline = Deadline::after(&*inner.clock, limit);
+        let _slot = match tokio::time::timeout(limit, inner.in_flight.acquire()).await {
+            Ok(Ok(slot)) => slot,
+            Ok(Err(_)) => return Err(Error::new(name, Kind::Closed)),
+            Err(_) => return Err(Error::new(name, Kind::Busy)),
+        };
+        // A slot that came free as the time ran out is for somebody else: a
+        // command that nobody waits for must not be sent.
+        let left = deadline.remaining(&*inner.clock);
+        if left.is_zero() {
+            return Err(Error::new(name, Kind::Busy));
+        }
+        match tokio::time::timeout(left, command(inner.commands.clone())).await {
+            Ok(answer) => answer.map_err(|error| Error::from_engine(name, error)),
+            Err(_) => Err(Error::new(name, Kind::Timeout)),
+        }
     }
 
     /// A further connection to the same server, for what would block or change
