@@ -102,3 +102,5 @@ CREATE UNIQUE INDEX agents_name_unique ON agents (workspace_id, owner_id, name) 
 CREATE INDEX agents_by_owner ON agents (workspace_id, owner_id, id);
 ALTER TABLE conversations
     ADD FOREIGN KEY (workspace_id, agent_id) REFERENCES agents (workspace_id, id);
+-- Deleting an agent looks for its conversations.
+CREATE INDEX conversations_by_agent ON conversations (workspace_id, agent_id) WHERE agent_id IS NOT NULL;

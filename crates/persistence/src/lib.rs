@@ -23,6 +23,8 @@ mod fresh;
 mod keys;
 mod migrate;
 mod page;
+#[cfg(test)]
+mod plans;
 pub mod repositories;
 mod statements;
 mod trail;
@@ -38,6 +40,7 @@ pub use repositories::{
     agents::{AgentMetrics, Agents, NewAgent},
     audit::{Audit, AuditFilter, AuditRecord},
     cache_log::{CacheChange, CacheLog},
+    consistency::{Consistency, Drift},
     conversations::{ConversationPatch, Conversations, NewConversation},
     decisions::{Decisions, LoggedDecision},
     erasure::Erasure,

@@ -15,6 +15,17 @@ impl PageRequest {
     /// The most items of a page.
     pub const MAX: u32 = 200;
 
+    /// Where a list in ascending order goes on. A bound that is always there lets
+    /// the index begin at it.
+    pub(crate) fn floor(self) -> Uuid {
+        self.after.unwrap_or(Uuid::nil())
+    }
+
+    /// Where a list in descending order goes on.
+    pub(crate) fn ceiling(self) -> Uuid {
+        self.after.unwrap_or(Uuid::max())
+    }
+
     /// One more row than is shown tells whether there is another page.
     pub(crate) fn rows(self) -> i64 {
         i64::from(self.limit.clamp(1, Self::MAX)) + 1

@@ -67,7 +67,10 @@ impl Conn {
     /// Writes the audit row and the event of a change, in the change's transaction.
     pub(crate) async fn record(&self, actor: Actor, entry: Entry) -> Result<(), Failure> {
         let (topic, kind, payload) = match entry.event {
-            Some(event) => (Some(event.topic), Some(event.kind), Some(event.payload)),
+            Some(event) => {
+                self.leaves_an_event();
+                (Some(event.topic), Some(event.kind), Some(event.payload))
+            }
             None => (None, None, None),
         };
         self.execute(

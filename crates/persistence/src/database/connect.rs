@@ -6,9 +6,13 @@ use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{CertificateDer, pem::PemObject},
 };
-use std::{future::Future, pin::Pin, sync::Arc};
-use tokio::{runtime::Handle, task::JoinHandle};
-use tokio_postgres::{Client, config::SslMode};
+use std::{
+    future::{Future, poll_fn},
+    pin::Pin,
+    sync::Arc,
+};
+use tokio::{runtime::Handle, sync::Notify, task::JoinHandle};
+use tokio_postgres::{AsyncMessage, Client, config::SslMode};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// Opens connections and drives them on one runtime, whoever asks: a connection
@@ -17,12 +21,21 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 pub(crate) struct Connector {
     tls: MakeRustlsConnect,
     handle: Handle,
+    /// Rung when a connection that listens hears of the outbox.
+    outbox_bell: Arc<Notify>,
 }
+
+/// The channel on which servers tell each other of the outbox.
+pub(crate) const OUTBOX_CHANNEL: &str = "mainstay_outbox";
 
 type Opened = Result<(Client, JoinHandle<()>), tokio_postgres::Error>;
 
 impl Connector {
-    pub(crate) fn new(config: &Config, handle: Handle) -> Result<Self, ConfigError> {
+    pub(crate) fn new(
+        config: &Config,
+        handle: Handle,
+        outbox_bell: Arc<Notify>,
+    ) -> Result<Self, ConfigError> {
         let roots = match config.postgres()?.get_ssl_mode() {
             SslMode::Disable => RootCertStore::empty(),
             _ => roots(config)?,
@@ -36,17 +49,31 @@ impl Connector {
         Ok(Self {
             tls: MakeRustlsConnect::new(tls),
             handle,
+            outbox_bell,
         })
     }
 
     pub(crate) async fn open(&self, postgres: tokio_postgres::Config) -> Opened {
         let tls = self.tls.clone();
         let handle = self.handle.clone();
+        let bell = Arc::clone(&self.outbox_bell);
         let opening = AbortOnDrop(self.handle.spawn(async move {
-            let (client, connection) = postgres.connect(tls).await?;
+            let (client, mut connection) = postgres.connect(tls).await?;
             let driver = handle.spawn(async move {
-                if let Err(error) = connection.await {
-                    tracing::debug!(name: "database.connection_lost", %error, "a connection ended");
+                loop {
+                    match poll_fn(|context| connection.poll_message(context)).await {
+                        Some(Ok(AsyncMessage::Notification(heard)))
+                            if heard.channel() == OUTBOX_CHANNEL =>
+                        {
+                            bell.notify_one();
+                        }
+                        Some(Ok(_)) => {}
+                        Some(Err(error)) => {
+                            tracing::debug!(name: "database.connection_lost", %error, "a connection ended");
+                            return;
+                        }
+                        None => return,
+                    }
                 }
             });
             Ok((client, driver))

@@ -48,6 +48,8 @@ pub(crate) struct Lease {
     /// The server is shutting down or has become a standby: nobody else should
     /// get this connection.
     unfit: AtomicBool,
+    /// The transaction left something in the outbox.
+    event: AtomicBool,
 }
 
 /// What an operation holds of its lease. Clones are the same connection; once
@@ -75,6 +77,7 @@ impl Conn {
             failed: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             unfit: AtomicBool::new(false),
+            event: AtomicBool::new(false),
         }))
     }
 
@@ -189,6 +192,20 @@ impl Conn {
         self.0.in_transaction.store(false, Ordering::Release);
         self.0.failed.store(false, Ordering::Release);
         Ok(())
+    }
+
+    /// Notes that the transaction leaves something in the outbox.
+    pub(crate) fn leaves_an_event(&self) {
+        self.0.event.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn left_an_event(&self) -> bool {
+        self.0.event.load(Ordering::Acquire)
+    }
+
+    /// Keeps the connection from ever going back to the pool.
+    pub(crate) fn keep_out_of_the_pool(&self) {
+        self.0.unfit.store(true, Ordering::Release);
     }
 
     /// Ends the operation: clones that were kept refuse to work.

@@ -12,9 +12,13 @@ const PERIOD: Duration = Duration::from_secs(1);
 
 impl Database {
     /// Keeps the minimum of connections open, replaces old ones one at a time,
-    /// and notices when Postgres is back. Runs until the database is closed;
-    /// the caller spawns it.
+    /// notices when Postgres is back, and listens for other servers' events.
+    /// Runs until the database is closed; the caller spawns it.
     pub async fn maintain(&self) {
+        futures_util::future::join(self.tend(), self.0.listen()).await;
+    }
+
+    async fn tend(&self) {
         while !self.0.pool.is_closed() {
             tokio::time::sleep(PERIOD).await;
             if self.0.serving.load(Ordering::Acquire) {

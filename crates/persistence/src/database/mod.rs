@@ -2,6 +2,7 @@
 
 mod connect;
 mod lease;
+mod listen;
 mod maintain;
 mod param;
 mod start;
@@ -26,7 +27,9 @@ use connect::Connector;
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod};
 use jiff::Timestamp;
 use mainstay_encryption::{BlindIndexKey, Vault};
-use mainstay_resilience::{BreakerSnapshot, CircuitBreaker, SharedClock, State};
+use mainstay_resilience::{
+    BreakerSnapshot, CircuitBreaker, Retry, RetryBudget, SharedClock, State,
+};
 use status::Progress;
 use std::{
     fmt,
@@ -48,11 +51,15 @@ pub(crate) struct Inner {
     pub(crate) clock: SharedClock,
     pub(crate) keys: Keys,
     pub(crate) email_index: BlindIndexKey,
-    /// Rung after a commit that left something in the outbox.
-    pub(crate) outbox_bell: Notify,
+    /// Rung after a commit, here or elsewhere, that left something in the outbox.
+    pub(crate) outbox_bell: Arc<Notify>,
+    /// Whether other servers have not been told of such a commit yet.
+    outbox_untold: AtomicBool,
     pub(crate) connector: Connector,
     /// Open while Postgres does not answer, so that nobody waits for it in vain.
     breaker: CircuitBreaker,
+    /// Repeats what Postgres undid because of others.
+    retry: Retry,
     pool: Pool,
     handle: Handle,
     progress: Progress,
@@ -69,7 +76,8 @@ impl Database {
     pub fn new(config: Config, clock: SharedClock, vault: Vault) -> Result<Self, ConfigError> {
         config.validate()?;
         let handle = Handle::try_current().map_err(|_| ConfigError::NoRuntime)?;
-        let connector = Connector::new(&config, handle.clone())?;
+        let outbox_bell = Arc::new(Notify::new());
+        let connector = Connector::new(&config, handle.clone(), Arc::clone(&outbox_bell))?;
         let manager = Manager::from_connect(
             config.pooled()?,
             connector.clone(),
@@ -90,15 +98,18 @@ impl Database {
             .clock(clock.clone())
             .build()
             .map_err(|error| ConfigError::invalid("breaker_failures", error.to_string()))?;
+        let retry = retry(&clock)?;
         let email_index = BlindIndexKey::new(&*vault.derive("persistence.email-index")?);
         Ok(Self(Arc::new(Inner {
             keys: Keys::new(vault, clock.clone()),
             config,
             clock,
             email_index,
-            outbox_bell: Notify::new(),
+            outbox_bell,
+            outbox_untold: AtomicBool::new(false),
             connector,
             breaker,
+            retry,
             pool,
             handle,
             progress: Progress::new(),
@@ -150,6 +161,13 @@ impl Inner {
         Timestamp::from_microsecond(micros).unwrap_or(Timestamp::MAX)
     }
 
+    /// Wakes the publisher: this server's at once, others' within the
+    /// maintainer's next round.
+    pub(crate) fn ring_outbox(&self) {
+        self.outbox_untold.store(true, Ordering::Release);
+        self.outbox_bell.notify_one();
+    }
+
     pub(crate) fn is_closed(&self) -> bool {
         self.pool.is_closed()
     }
@@ -164,6 +182,22 @@ impl Inner {
             waiting: self.waiting.load(Ordering::Acquire),
         }
     }
+}
+
+/// At most four more tries, with growing random pauses, as long as retries stay
+/// a small part of all work: a database full of conflicts is not helped by more.
+fn retry(clock: &SharedClock) -> Result<Retry, ConfigError> {
+    let invalid = |error: mainstay_resilience::ConfigError| {
+        ConfigError::invalid("max_connections", error.to_string())
+    };
+    let budget = RetryBudget::builder().clock(Arc::clone(clock)).build();
+    Retry::builder()
+        .name("postgres.conflicts")
+        .max_attempts(5)
+        .exponential(Duration::from_millis(5), Duration::from_millis(200))
+        .budget(budget.map_err(invalid)?)
+        .build()
+        .map_err(invalid)
 }
 
 impl fmt::Debug for Database {

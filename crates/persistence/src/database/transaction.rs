@@ -6,7 +6,7 @@ use crate::{
     error::{DbError, Failure},
 };
 use deadpool_postgres::{PoolError, TimeoutType, Timeouts};
-use mainstay_resilience::Deadline;
+use mainstay_resilience::{Attempt, Deadline, RetryDecision};
 use std::{future::Future, sync::atomic::Ordering, time::Duration};
 
 /// How much a transaction sees of others.
@@ -30,9 +30,6 @@ impl Isolation {
 /// A deadline that Postgres has no excuse to miss.
 const ENOUGH: Duration = Duration::from_millis(500);
 
-/// Tries of a transaction that others' work made Postgres undo.
-const ATTEMPTS: u32 = 5;
-
 impl Inner {
     /// Runs `work` without a transaction of its own: for single statements,
     /// which Postgres makes atomic by itself.
@@ -53,18 +50,20 @@ impl Inner {
                 .await;
         }
         self.ready()?;
-        self.guarded(scope.deadline, async {
-            for attempt in 1.. {
+        // Boxed, since the states of large operations would otherwise be moved
+        // through every layer's stack.
+        let attempt = |_: Attempt| {
+            Box::pin(async {
                 let conn = self.acquire(scope).await?;
                 let outcome = work(conn.clone()).await;
                 conn.close();
-                match outcome {
-                    Err(Failure::Contended) if attempt < ATTEMPTS => self.pause(attempt).await,
-                    other => return other.map_err(DbError::from),
-                }
-            }
-            Err(DbError::unavailable())
-        })
+                outcome
+            })
+        };
+        self.guarded(
+            scope.deadline,
+            self.retry.run_within(scope.deadline, contended, attempt),
+        )
         .await
     }
 
@@ -83,18 +82,21 @@ impl Inner {
     {
         let scope = scope.into();
         self.ready()?;
-        self.guarded(scope.deadline, async {
-            for attempt in 1.. {
+        let attempt = |_: Attempt| {
+            Box::pin(async {
                 let conn = self.acquire(scope).await?;
                 let outcome = once(&conn, isolation, &work).await;
                 conn.close();
-                match outcome {
-                    Err(Failure::Contended) if attempt < ATTEMPTS => self.pause(attempt).await,
-                    other => return other.map_err(DbError::from),
+                if outcome.is_ok() && conn.left_an_event() {
+                    self.ring_outbox();
                 }
-            }
-            Err(DbError::unavailable())
-        })
+                outcome
+            })
+        };
+        self.guarded(
+            scope.deadline,
+            self.retry.run_within(scope.deadline, contended, attempt),
+        )
         .await
     }
 
@@ -113,7 +115,7 @@ impl Inner {
     async fn guarded<T>(
         &self,
         deadline: Deadline,
-        work: impl Future<Output = Result<T, DbError>>,
+        work: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T, DbError> {
         let limit = deadline
             .remaining(&*self.clock)
@@ -129,7 +131,8 @@ impl Inner {
             })?;
         let outcome = tokio::time::timeout(limit, work)
             .await
-            .unwrap_or(Err(DbError::DeadlineExceeded));
+            .unwrap_or(Err(DbError::DeadlineExceeded.into()))
+            .map_err(DbError::from);
         match &outcome {
             Err(DbError::Unavailable { .. }) => permit.failure(),
             Err(DbError::DeadlineExceeded) if limit >= ENOUGH => permit.failure(),
@@ -182,12 +185,13 @@ impl Inner {
         self.progress.explain(Some(reason));
         DbError::unavailable()
     }
+}
 
-    /// Waits a little longer before every further try, by a random part, so
-    /// that those who collided do not collide again.
-    async fn pause(&self, attempt: u32) {
-        let longest = Duration::from_millis(5 << attempt.min(6));
-        tokio::time::sleep(longest.mul_f64(crate::fresh::jitter())).await;
+/// Only what others caused is worth another try.
+fn contended(failure: &Failure) -> RetryDecision {
+    match failure {
+        Failure::Contended => RetryDecision::Retry,
+        Failure::Db(_) => RetryDecision::Stop,
     }
 }
 

@@ -79,7 +79,7 @@ WITH keyed AS (
 INSERT INTO users (id, workspace_id, email_sealed, email_index, full_name_sealed, password_hash, role, status, version, created_at, updated_at)
 VALUES ($1, $2, $3, $4, $5, $6, $10, 'active', 1, $7, $7)";
 
-const FIND_BY_EMAIL: &str = "
+pub(crate) const FIND_BY_EMAIL: &str = "
 SELECT id, workspace_id, email_sealed, full_name_sealed, role, status, created_at, password_hash
 FROM users WHERE email_index = $1";
 
@@ -87,9 +87,9 @@ const FIND: &str = "
 SELECT id, workspace_id, email_sealed, full_name_sealed, role, status, created_at, password_hash
 FROM users WHERE workspace_id = $1 AND id = $2";
 
-const LIST: &str = "
+pub(crate) const LIST: &str = "
 SELECT id, workspace_id, email_sealed, full_name_sealed, role, status, created_at
-FROM users WHERE workspace_id = $1 AND ($2::uuid IS NULL OR id > $2) ORDER BY id LIMIT $3";
+FROM users WHERE workspace_id = $1 AND id > $2 ORDER BY id LIMIT $3";
 
 const OTHER_ADMINISTRATORS: &str = "
 SELECT count(*) FROM users
@@ -265,7 +265,7 @@ impl Accounts {
             .0
             .run(call, |conn| async move {
                 let rows = conn
-                    .query(LIST, &[&call.workspace(), &page.after, &page.rows()])
+                    .query(LIST, &[&call.workspace(), &page.floor(), &page.rows()])
                     .await?;
                 let ids = rows
                     .iter()

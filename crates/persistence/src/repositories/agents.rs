@@ -67,9 +67,9 @@ const FIND_LOCKED: &str = "
 SELECT id, workspace_id, owner_id, name, kind, persona_id, conversation_id, state, version, created_at, updated_at
 FROM agents WHERE workspace_id = $1 AND owner_id = $2 AND id = $3 FOR UPDATE";
 
-const LIST: &str = "
+pub(crate) const LIST: &str = "
 SELECT id, workspace_id, owner_id, name, kind, persona_id, conversation_id, state, version, created_at, updated_at
-FROM agents WHERE workspace_id = $1 AND owner_id = $2 AND ($3::uuid IS NULL OR id < $3)
+FROM agents WHERE workspace_id = $1 AND owner_id = $2 AND id < $3
 ORDER BY id DESC LIMIT $4";
 
 const SET_STATE: &str = "
@@ -77,7 +77,7 @@ UPDATE agents SET state = $4, version = version + 1, updated_at = $5
 WHERE workspace_id = $1 AND owner_id = $2 AND id = $3
 RETURNING id, workspace_id, owner_id, name, kind, persona_id, conversation_id, state, version, created_at, updated_at";
 
-const METRICS: &str = "
+pub(crate) const METRICS: &str = "
 SELECT count(*), count(*) FILTER (WHERE succeeded),
        least(coalesce(sum(input_tokens), 0), 9223372036854775807)::bigint,
        least(coalesce(sum(output_tokens), 0), 9223372036854775807)::bigint,
@@ -149,7 +149,7 @@ impl Agents {
             .run(call, |conn| async move {
                 let (workspace, owner) = (call.workspace(), call.user());
                 let rows = conn
-                    .query(LIST, &[&workspace, &owner, &page.after, &page.rows()])
+                    .query(LIST, &[&workspace, &owner, &page.ceiling(), &page.rows()])
                     .await?;
                 rows.iter().map(agent).collect::<Result<Vec<_>, _>>()
             })

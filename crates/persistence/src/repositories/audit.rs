@@ -54,14 +54,22 @@ pub struct AuditRecord {
     pub details: Value,
 }
 
-const LIST: &str = "
-SELECT id, at, actor_id, action, target_type, target_id, correlation_id, details
-FROM audit
-WHERE workspace_id = $1 AND ($2::uuid IS NULL OR id < $2)
-  AND ($3::text IS NULL OR action = $3) AND ($4::uuid IS NULL OR actor_id = $4)
-  AND ($5::uuid IS NULL OR target_id = $5) AND ($6::uuid IS NULL OR correlation_id = $6)
-  AND ($7::timestamptz IS NULL OR at >= $7) AND ($8::timestamptz IS NULL OR at < $8)
-ORDER BY id DESC LIMIT $9";
+macro_rules! list {
+    ($target:literal) => {
+        concat!(
+            "SELECT id, at, actor_id, action, target_type, target_id, correlation_id, details FROM audit
+             WHERE workspace_id = $1 AND id < $2
+               AND ($3::text IS NULL OR action = $3) AND ($4::uuid IS NULL OR actor_id = $4)
+               AND ", $target, " AND ($6::uuid IS NULL OR correlation_id = $6)
+               AND ($7::timestamptz IS NULL OR at >= $7) AND ($8::timestamptz IS NULL OR at < $8)
+             ORDER BY id DESC LIMIT $9"
+        )
+    };
+}
+
+pub(crate) const LIST: &str = list!("$5::uuid IS NULL");
+/// A statement of its own, so that the index on the target is used.
+pub(crate) const LIST_BY_TARGET: &str = list!("target_id = $5");
 
 impl Audit {
     /// The audit rows of the caller's workspace, newest first.
@@ -74,15 +82,19 @@ impl Audit {
         page: PageRequest,
         filter: &AuditFilter,
     ) -> Result<Page<AuditRecord>, DbError> {
+        let list = match filter.target_id {
+            Some(_) => LIST_BY_TARGET,
+            None => LIST,
+        };
         let records = self
             .0
             .run(call, |conn| async move {
                 let rows = conn
                     .query(
-                        LIST,
+                        list,
                         &[
                             &call.workspace(),
-                            &page.after,
+                            &page.ceiling(),
                             &filter.action,
                             &filter.actor_id.map(UserId::uuid),
                             &filter.target_id,

@@ -46,9 +46,9 @@ const FIND: &str = "
 SELECT id, workspace_id, owner_id, agent_id, persona_id, title_sealed, version, created_at, updated_at
 FROM conversations WHERE workspace_id = $1 AND owner_id = $2 AND id = $3";
 
-const LIST: &str = "
+pub(crate) const LIST: &str = "
 SELECT id, workspace_id, owner_id, agent_id, persona_id, title_sealed, version, created_at, updated_at
-FROM conversations WHERE workspace_id = $1 AND owner_id = $2 AND ($3::uuid IS NULL OR id < $3)
+FROM conversations WHERE workspace_id = $1 AND owner_id = $2 AND id < $3
 ORDER BY id DESC LIMIT $4";
 
 const UPDATE: &str = "
@@ -136,7 +136,7 @@ impl Conversations {
             .run(call, |conn| async move {
                 let (workspace, owner) = (call.workspace(), call.user());
                 let rows = conn
-                    .query(LIST, &[&workspace, &owner, &page.after, &page.rows()])
+                    .query(LIST, &[&workspace, &owner, &page.ceiling(), &page.rows()])
                     .await?;
                 if rows.is_empty() {
                     return Ok(Vec::new());

@@ -94,7 +94,6 @@ impl Erasure {
             })
             .await?;
         self.forget(call.principal().workspace_id, user);
-        self.0.outbox_bell.notify_one();
         Ok(())
     }
 

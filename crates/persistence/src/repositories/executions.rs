@@ -114,7 +114,7 @@ SELECT id, user_id, answer_sealed, finished_at, fresh_until FROM executions
 WHERE workspace_id = $1 AND cache_key = $2 AND reusable AND fresh_until > $3
 ORDER BY fresh_until DESC LIMIT 1";
 
-const FIND_STALE: &str = "
+pub(crate) const FIND_STALE: &str = "
 SELECT id, user_id, answer_sealed, finished_at, fresh_until FROM executions
 WHERE workspace_id = $1 AND cache_key = $2 AND reusable
 ORDER BY fresh_until DESC LIMIT 1";

@@ -45,9 +45,9 @@ macro_rules! reader {
                 $table,
                 " t WHERE t.workspace_id = $1 AND t.",
                 $subject,
-                " = $2 AND ($3::uuid IS NULL OR t.",
+                " = $2 AND t.",
                 $key,
-                " > $3) ORDER BY t.",
+                " > $3 ORDER BY t.",
                 $key,
                 " LIMIT $4"
             ),
@@ -75,7 +75,7 @@ const READERS: &[Reader] = &[
         table: "persona_versions",
         row: "persona_id",
         sql: "SELECT NULL::uuid, to_jsonb(t) FROM persona_versions t
-              WHERE t.workspace_id = $1 AND t.changed_by = $2 AND $3::uuid IS NULL AND $4::bigint > 0
+              WHERE t.workspace_id = $1 AND t.changed_by = $2 AND $3::uuid IS NOT NULL AND $4::bigint > 0
               ORDER BY t.persona_id, t.version LIMIT 100000",
     },
 ];
@@ -108,7 +108,7 @@ impl Exports {
             for reader in READERS {
                 let class = TABLES.iter().find(|table| table.name == reader.table);
                 let class = class.ok_or_else(|| DbError::internal("a table has no class"))?;
-                let mut after: Option<Uuid> = None;
+                let mut after = Some(Uuid::nil());
                 loop {
                     let rows = conn
                         .query(reader.sql, &[&workspace, &subject, &after, &BATCH])

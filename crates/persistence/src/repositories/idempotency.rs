@@ -72,7 +72,7 @@ const RELEASE: &str = "
 DELETE FROM idempotency_keys
 WHERE workspace_id = $1 AND user_id = $2 AND claim_id = $3 AND status IS NULL";
 
-const SWEEP: &str = "
+pub(crate) const SWEEP: &str = "
 DELETE FROM idempotency_keys WHERE ctid = ANY(ARRAY(
     SELECT ctid FROM idempotency_keys WHERE expires_at <= $1 LIMIT 1000))";
 

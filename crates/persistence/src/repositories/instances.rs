@@ -19,7 +19,7 @@ const LEAVE: &str = "DELETE FROM instances WHERE id = $1";
 
 // What was written until then is kept; what may have been spent is charged as
 // reserved, since nobody knows better.
-const INTERRUPT: &str = "
+pub(crate) const INTERRUPT: &str = "
 WITH dead_runs AS (
     UPDATE messages m SET status = 'interrupted', instance_id = NULL, updated_at = $1
     WHERE m.status = 'streaming'

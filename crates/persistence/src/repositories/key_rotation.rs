@@ -14,7 +14,7 @@ use uuid::Uuid;
 pub struct KeyRotation(pub(crate) Shared);
 
 // Several servers may rotate together: each takes keys that no other holds.
-const TAKE: &str = "
+pub(crate) const TAKE: &str = "
 SELECT workspace_id, subject_id, wrapped_by, wrapped FROM data_keys
 WHERE wrapped_by < $1 ORDER BY wrapped_by LIMIT $2 FOR UPDATE SKIP LOCKED";
 

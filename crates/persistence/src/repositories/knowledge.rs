@@ -67,7 +67,7 @@ const DELETE: &str = "DELETE FROM knowledge_documents WHERE workspace_id = $1 AN
 
 const LIST: &str = "
 SELECT id, title, source, char_length(content)::bigint, version, created_at, updated_at
-FROM knowledge_documents WHERE workspace_id = $1 AND ($2::uuid IS NULL OR id > $2) ORDER BY id LIMIT $3";
+FROM knowledge_documents WHERE workspace_id = $1 AND id > $2 ORDER BY id LIMIT $3";
 
 const CLEAR_PASSAGES: &str =
     "DELETE FROM knowledge_passages WHERE workspace_id = $1 AND document_id = $2";
@@ -79,7 +79,7 @@ SELECT $1, $2, ordinal - 1, $3, text FROM unnest($4::text[]) WITH ORDINALITY AS 
 // A passage that has every word of the question comes first. Otherwise one that
 // has at least half of them will do; fewer is chance. The inner query cuts the
 // candidates by rank before words are counted.
-const SEARCH: &str = "
+pub(crate) const SEARCH: &str = "
 WITH question AS (
     SELECT websearch_to_tsquery('english', $2) AS whole,
            tsvector_to_array(to_tsvector('english', $2)) AS words,
@@ -224,7 +224,7 @@ impl Knowledge {
             .0
             .run(call, |conn| async move {
                 let rows = conn
-                    .query(LIST, &[&call.workspace(), &page.after, &page.rows()])
+                    .query(LIST, &[&call.workspace(), &page.floor(), &page.rows()])
                     .await?;
                 rows.iter().map(summary).collect::<Result<Vec<_>, _>>()
             })

@@ -204,7 +204,7 @@ const CHECKPOINT: &str = "
 UPDATE messages SET content_sealed = $4, updated_at = $5
 WHERE workspace_id = $1 AND owner_id = $2 AND id = $3 AND status = 'streaming'";
 
-const FIND: &str = concat!(
+pub(crate) const FIND: &str = concat!(
     "SELECT ",
     columns!("m"),
     ", ",
@@ -218,7 +218,7 @@ pub(crate) const LIST: &str = concat!(
     ", ",
     decisions!(),
     " FROM messages m WHERE m.workspace_id = $1 AND m.owner_id = $2 AND m.conversation_id = $3
-      AND ($4::uuid IS NULL OR m.id > $4) ORDER BY m.id LIMIT $5"
+      AND m.id > $4 ORDER BY m.id LIMIT $5"
 );
 
 const EXISTS: &str = "
@@ -292,7 +292,7 @@ impl Messages {
                 })
             })
             .await?;
-        self.0.outbox_bell.notify_one();
+        self.0.ring_outbox();
         Ok(begun)
     }
 
@@ -375,7 +375,7 @@ impl Messages {
                 Ok(())
             })
             .await?;
-        self.0.outbox_bell.notify_one();
+        self.0.ring_outbox();
         Ok(())
     }
 
@@ -412,7 +412,10 @@ impl Messages {
                 let (workspace, owner) = (call.workspace(), call.user());
                 let id = conversation.uuid();
                 let rows = conn
-                    .query(LIST, &[&workspace, &owner, &id, &page.after, &page.rows()])
+                    .query(
+                        LIST,
+                        &[&workspace, &owner, &id, &page.floor(), &page.rows()],
+                    )
                     .await?;
                 if rows.is_empty() {
                     // No messages, or no such conversation?

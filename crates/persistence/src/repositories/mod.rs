@@ -4,6 +4,7 @@ pub mod accounts;
 pub mod agents;
 pub mod audit;
 pub mod cache_log;
+pub mod consistency;
 pub mod conversations;
 pub mod decisions;
 pub mod erasure;
@@ -76,6 +77,8 @@ handles! {
     outbox: outbox::Outbox,
     /// Answers kept for repeated requests.
     idempotency: idempotency::Idempotency,
+    /// Finds and repairs drift.
+    consistency: consistency::Consistency,
     /// Erasure of people, and legal holds.
     erasure: erasure::Erasure,
     /// Export of a person's data.

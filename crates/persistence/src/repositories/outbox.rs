@@ -48,7 +48,7 @@ const POLL: Duration = Duration::from_secs(1);
 const LIMIT: Duration = Duration::from_secs(5);
 
 // Rows that another publisher is claiming just now are passed over.
-const CLAIM_BATCH: &str = "
+pub(crate) const CLAIM_BATCH: &str = "
 WITH mine AS (
     SELECT id FROM outbox WHERE claimed_until < $1 ORDER BY id LIMIT $3 FOR UPDATE SKIP LOCKED
 )

@@ -37,10 +37,10 @@ const FIND: &str = concat!(
     " FROM personas WHERE workspace_id = $1 AND id = $2 AND archived_at IS NULL"
 );
 
-const LIST: &str = concat!(
+pub(crate) const LIST: &str = concat!(
     "SELECT ",
     columns!(),
-    " FROM personas WHERE workspace_id = $1 AND archived_at IS NULL AND ($2::uuid IS NULL OR id > $2) ORDER BY id LIMIT $3"
+    " FROM personas WHERE workspace_id = $1 AND archived_at IS NULL AND id > $2 ORDER BY id LIMIT $3"
 );
 
 const UPDATE: &str = concat!(
@@ -68,7 +68,7 @@ impl Personas {
             .0
             .run(call, |conn| async move {
                 let rows = conn
-                    .query(LIST, &[&call.workspace(), &page.after, &page.rows()])
+                    .query(LIST, &[&call.workspace(), &page.floor(), &page.rows()])
                     .await?;
                 rows.iter().map(persona).collect::<Result<Vec<_>, _>>()
             })

@@ -86,7 +86,7 @@ VALUES ($7, $2, $4, $3, 'session.opened', 'session', $1, $8, '{}')";
 
 // The session is locked, so that of two simultaneous uses of one token the
 // second sees the first.
-const LOOK_UP: &str = "
+pub(crate) const LOOK_UP: &str = "
 SELECT u.id, u.workspace_id, u.email_sealed, u.full_name_sealed, u.role, u.status, u.created_at,
        s.id, s.expires_at, s.revoked_at
 FROM refresh_tokens t
@@ -113,7 +113,7 @@ const REVOKE_ALL: &str = "
 UPDATE sessions SET revoked_at = $4, revoked_why = $5
 WHERE workspace_id = $1 AND user_id = $2 AND ($3::uuid IS NULL OR id <> $3) AND revoked_at IS NULL";
 
-const LIST: &str = "
+pub(crate) const LIST: &str = "
 SELECT id, created_at, last_used_at, expires_at FROM sessions
 WHERE workspace_id = $1 AND user_id = $2 AND revoked_at IS NULL AND expires_at > $3
 ORDER BY id DESC LIMIT 100";

@@ -111,7 +111,7 @@ WITH hits AS (
 )
 SELECT count(*) FROM used";
 
-const REPORT: &str = "
+pub(crate) const REPORT: &str = "
 SELECT CASE $5::text
            WHEN 'model' THEN model WHEN 'persona' THEN persona_id::text WHEN 'user' THEN user_id::text
            WHEN 'agent' THEN agent_id::text ELSE to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD')

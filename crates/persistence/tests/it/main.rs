@@ -11,6 +11,7 @@ mod accounts;
 mod agents;
 mod audit;
 mod classes;
+mod consistency;
 mod conversations;
 mod executions;
 mod idempotency;

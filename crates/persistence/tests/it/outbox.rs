@@ -101,3 +101,47 @@ async fn the_publisher_hands_over_in_order_and_tries_refused_events_again() {
     publisher.await.unwrap();
     assert_eq!(f.count("SELECT count(*) FROM outbox").await, 0);
 }
+
+#[tokio::test]
+async fn one_server_tells_the_other_of_its_commits() {
+    let f = Fixture::new().await;
+    let ada = f.person("ada@example.org").await;
+    let other = f.another();
+    other.start().await.unwrap();
+    let mut tending = tokio::task::JoinSet::new();
+    for db in [f.db.clone(), other.clone()] {
+        tending.spawn(async move { db.maintain().await });
+    }
+    let (sender, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let outbox = other.outbox();
+    tending.spawn(async move {
+        outbox
+            .run(|event| {
+                let _ = sender.send(event.kind);
+                async { true }
+            })
+            .await;
+    });
+    // Only the other server publishes; the first one's commit reaches it.
+    f.db.personas()
+        .create(&ada.call, &draft("Sarah"))
+        .await
+        .unwrap();
+    for expected in ["user.registered", "persona.created"] {
+        let kind = tokio::time::timeout(Duration::from_secs(10), heard.recv()).await;
+        assert_eq!(kind.unwrap().unwrap(), expected);
+    }
+    let listening = "SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND (query LIKE 'LISTEN%' OR query LIKE 'NOTIFY%')";
+    let both = async {
+        while f.count(listening).await < 2 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), both)
+        .await
+        .unwrap();
+    f.db.close();
+    other.close();
+    tending.join_all().await;
+}

@@ -93,8 +93,9 @@ async fn what_was_acknowledged_survives_kill_9_and_is_there_once() {
 
     postgres.restart().await.unwrap();
     recovers(&db).await;
-    for email in acknowledged.lock().unwrap().iter() {
-        assert!(look_up(&db, email).await.unwrap(), "{email} is lost");
+    let acknowledged = acknowledged.lock().unwrap().clone();
+    for email in acknowledged {
+        assert!(look_up(&db, &email).await.unwrap(), "{email} is lost");
     }
     // Nothing half-done: every person has a key, a workspace and an audit row.
     let client = tokio_postgres_client(&postgres.url()).await;
