@@ -88,7 +88,9 @@ impl Stack {
         };
         step("migrate", || capture(&mut mainstay("migrate")))?;
         let credentials = step("seed", || {
-            Credentials::load_or_seed(&places.state, || capture(&mut mainstay("seed")))
+            // It makes what is missing and prints what there is.
+            Credentials::parse(&capture(&mut mainstay("seed"))?)
+                .context("`mainstay seed` printed no credentials")
         })?;
         let mut command = mainstay("serve");
         command.envs(options.variables.iter().copied());

@@ -1,12 +1,7 @@
-//! The first administrator's credentials: made once by `mainstay seed`, kept for later runs.
-
-use std::fs;
-use std::path::Path;
+//! The first administrator's credentials, as `mainstay seed` prints them.
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
-
-use crate::servers::postgres::write_private;
 
 /// What to log in with.
 #[derive(Debug, PartialEq, Eq)]
@@ -18,41 +13,9 @@ pub(crate) struct Credentials {
 }
 
 impl Credentials {
-    /// Reads what an earlier run kept, or runs `seed` and keeps what it printed.
-    ///
-    /// Only the hash of a password reaches the database, so the file is the
-    /// only place that can show it again.
-    pub(crate) fn load_or_seed(
-        state: &Path,
-        seed: impl FnOnce() -> Result<String>,
-    ) -> Result<Self> {
-        let path = state.join("credentials.json");
-        if let Ok(text) = fs::read_to_string(&path) {
-            return Self::parse(&text).with_context(|| {
-                format!("{} is damaged; start anew with --fresh", path.display())
-            });
-        }
-        let printed = seed()?;
-        let credentials = Self::parse(&printed).context(
-            "`mainstay seed` printed no credentials; start anew with `cargo xtask dev --fresh`",
-        )?;
-        write_private(
-            &path,
-            &json!({"email": credentials.email, "password": credentials.password}).to_string(),
-        )?;
-        Ok(credentials)
-    }
-
-    /// Reads `{"email": …, "password": …}` from the last line that is JSON, so that log lines before it do no harm.
-    fn parse(text: &str) -> Result<Self> {
-        let whole = serde_json::from_str::<Value>(text).ok();
-        let value = whole
-            .or_else(|| {
-                text.lines()
-                    .rev()
-                    .find_map(|line| serde_json::from_str::<Value>(line).ok())
-            })
-            .context("no JSON found")?;
+    /// Reads `{"email": …, "password": …}`.
+    pub(crate) fn parse(text: &str) -> Result<Self> {
+        let value: Value = serde_json::from_str(text).context("it is no JSON")?;
         let field = |name: &str| -> Result<String> {
             value
                 .get(name)
@@ -84,21 +47,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_seeded_once_is_shown_again_without_seeding() {
-        let state = tempfile::tempdir().unwrap();
-        let first = Credentials::load_or_seed(state.path(), || {
-            Ok("{\"level\":\"info\"}\n{\"email\":\"a@b.c\",\"password\":\"p\"}\n".to_owned())
-        })
-        .unwrap();
-        let second = Credentials::load_or_seed(state.path(), || anyhow::bail!("seeded twice"));
-        assert_eq!(second.unwrap(), first);
-    }
-
-    #[test]
-    fn a_seed_that_prints_nothing_useful_is_an_error_and_keeps_nothing() {
-        let state = tempfile::tempdir().unwrap();
-        assert!(Credentials::load_or_seed(state.path(), || Ok(String::new())).is_err());
-        assert!(!state.path().join("credentials.json").exists());
+    fn a_seed_that_prints_nothing_useful_is_an_error() {
+        assert!(Credentials::parse("").is_err());
+        assert!(Credentials::parse("{\"email\":\"a@b.c\"}").is_err());
+        assert!(Credentials::parse("{\"email\":\"a@b.c\",\"password\":\"p\"}\n").is_ok());
     }
 
     #[test]
