@@ -9,8 +9,21 @@
 )]
 
 mod accounts;
+mod agents;
 mod answers;
+mod cache;
+mod cache_path;
+mod faults_stores;
+mod faults_upstream;
 mod generated;
+mod governance;
 mod harness;
+mod hostile;
 mod http;
+mod knowledge;
 mod live;
+mod people;
+mod process;
+mod seed;
+mod team;
+mod usage;
