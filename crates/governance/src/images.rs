@@ -44,9 +44,31 @@ enum State {
 impl Images {
     /// Passes text on. `decide` is asked at each picture whether it becomes a link.
     pub(crate) fn push(&mut self, text: &str, out: &mut String, decide: &mut dyn FnMut() -> bool) {
-        for c in text.chars() {
-            self.step(c, out, decide);
+        let mut rest = text;
+        while let Some(c) = rest.chars().next() {
+            let plain = match self.state {
+                State::Text => rest
+                    .bytes()
+                    .take_while(|b| !matches!(b, b'!' | b'`' | b'\n'))
+                    .count(),
+                _ => 0,
+            };
+            let (now, later) = rest.split_at(if plain > 0 { plain } else { c.len_utf8() });
+            if plain > 0 {
+                self.pass(now, out);
+            } else {
+                self.step(c, out, decide);
+            }
+            rest = later;
         }
+    }
+
+    /// Passes on what cannot begin a picture or end a line.
+    fn pass(&mut self, text: &str, out: &mut String) {
+        let room = LINE.saturating_sub(self.line.len());
+        let kept = text.floor_char_boundary(room);
+        self.line.push_str(text.get(..kept).unwrap_or_default());
+        out.push_str(text);
     }
 
     /// Passes on what was held.
@@ -57,7 +79,7 @@ impl Images {
     fn step(&mut self, c: char, out: &mut String, decide: &mut dyn FnMut() -> bool) {
         if c == '\n' {
             self.end_line(out);
-        } else if self.line.len() < LINE {
+        } else if self.line.len() + c.len_utf8() <= LINE {
             self.line.push(c);
         }
         if self.fence.is_some() {

@@ -374,10 +374,8 @@ fn follows(words: &[&str], phrase: &[&[&str]], gap: usize) -> bool {
 }
 
 fn window(text: &str) -> &str {
-    let end = (0..=text.len().min(WINDOW))
-        .rev()
-        .find(|end| text.is_char_boundary(*end));
-    text.get(..end.unwrap_or(0)).unwrap_or_default()
+    text.get(..text.floor_char_boundary(WINDOW))
+        .unwrap_or_default()
 }
 
 /// The texts inside base64 of some length, unwrapped once.

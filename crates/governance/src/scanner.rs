@@ -329,8 +329,7 @@ impl Scanner {
 /// end that every finding that begins before it can be seen whole. `None` when
 /// the first separator comes later; what stands before that is one word.
 fn series_cut(held: &str) -> Option<usize> {
-    let seen = held.len().saturating_sub(MAX_GROUPED);
-    let seen = (0..=seen).rev().find(|at| held.is_char_boundary(*at))?;
+    let seen = held.floor_char_boundary(held.len().saturating_sub(MAX_GROUPED));
     held.get(..seen)?
         .rfind(|c| class(c) == Class::Joiner)
         .filter(|at| *at > 0)
