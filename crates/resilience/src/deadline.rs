@@ -9,6 +9,7 @@ use crate::clock::Clock;
 ///
 /// It is a reading of a [`Clock`] and means something on that clock only.
 /// [`SystemClock`](crate::SystemClock) and the tokio clock share their origin.
+/// Policies that wait for tokio's timers read deadlines on tokio's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Deadline {
     /// `Duration::MAX` stands for never.

@@ -229,7 +229,7 @@ impl Hedge {
         Fut: Future<Output = Result<T, E>>,
     {
         let inner = &*self.inner;
-        let _in_flight = inner.budget.call();
+        let _in_flight = inner.budget.begin();
         // Measured until the call is over, also when it is cancelled: the
         // slowest calls are those that nobody waits for.
         let _measured = Measured {

@@ -30,8 +30,9 @@ pub(crate) struct Recorded {
 
 #[derive(Debug)]
 pub(crate) struct SlidingWindow {
-    /// The epoch that results go to now. It never moves back, whatever the
-    /// clock does.
+    /// The epoch that results go to now, below the generation that it belongs
+    /// to: epochs of different generations may be of different widths. It never
+    /// moves back within one, whatever the clock does.
     epoch: AtomicU64,
     shards: Box<[Shard]>,
 }
@@ -45,6 +46,36 @@ struct Shard {
 
 #[derive(Debug, Default)]
 struct Cell([AtomicU64; 3]);
+
+/// A numbered span of time, one cell wide.
+#[derive(Clone, Copy)]
+struct Epoch {
+    /// The low 8 bits of the generation.
+    generation: u64,
+    number: u64,
+}
+
+impl Epoch {
+    const NUMBER: u64 = (1 << 56) - 1;
+
+    fn new(generation: u64, number: u64) -> Self {
+        Self {
+            generation: generation & 0xff,
+            number: number.min(Self::NUMBER),
+        }
+    }
+
+    fn pack(self) -> u64 {
+        (self.generation << 56) | self.number
+    }
+
+    fn unpack(word: u64) -> Self {
+        Self {
+            generation: word >> 56,
+            number: word & Self::NUMBER,
+        }
+    }
+}
 
 /// What a word counts: the generation (8 bits) and the epoch (24 bits) above a
 /// count of 32 bits.
@@ -124,52 +155,67 @@ impl SlidingWindow {
         (nanos(length) / CELLS as u64).max(1)
     }
 
-    /// Adds a result at `now`.
+    /// Adds a result at `now`, unless it is of an older generation.
     pub(crate) fn record(
         &self,
         generation: u64,
         now: Duration,
         width: u64,
         adds: Adds,
-    ) -> Recorded {
-        let recorded = self.advance(now, width);
+    ) -> Option<Recorded> {
+        let recorded = self.advance(generation, now, width)?;
         let tag = Tag::new(generation, recorded.epoch);
-        let cell = self
+        let Cell(words) = self
             .shards
-            .get(shard_of_thread(self.shards.len()))
-            .and_then(|shard| shard.cells.get((recorded.epoch % CELLS as u64) as usize));
-        if let Some(Cell(words)) = cell {
-            for (word, add) in words.iter().zip(adds) {
-                if add {
-                    bump(word, tag);
-                }
+            .get(shard_of_thread(self.shards.len()))?
+            .cells
+            .get((recorded.epoch % CELLS as u64) as usize)?;
+        for (word, add) in words.iter().zip(adds) {
+            if add {
+                bump(word, tag);
             }
         }
-        recorded
+        Some(recorded)
     }
 
     /// Moves on to the epoch of `now`, which costs a division once in a cell.
-    fn advance(&self, now: Duration, width: u64) -> Recorded {
+    fn advance(&self, generation: u64, now: Duration, width: u64) -> Option<Recorded> {
         let width = width.max(1);
         let now = nanos(now);
-        let epoch = self.epoch.load(Ordering::Relaxed);
-        if now < epoch.saturating_add(1).saturating_mul(width) {
-            return Recorded {
-                epoch,
-                rolled: false,
-            };
-        }
-        let current = now / width;
-        let before = self.epoch.fetch_max(current, Ordering::Relaxed);
-        Recorded {
-            epoch: before.max(current),
-            rolled: before < current,
+        let mut seen = self.epoch.load(Ordering::Relaxed);
+        loop {
+            let epoch = Epoch::unpack(seen);
+            if epoch.generation != generation & 0xff {
+                return None;
+            }
+            let epoch = epoch.number;
+            if now < epoch.saturating_add(1).saturating_mul(width) {
+                return Some(Recorded {
+                    epoch,
+                    rolled: false,
+                });
+            }
+            let next = Epoch::new(generation, now / width);
+            match self.epoch.compare_exchange_weak(
+                seen,
+                next.pack(),
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => {
+                    return Some(Recorded {
+                        epoch: next.number,
+                        rolled: true,
+                    });
+                }
+                Err(other) => seen = other,
+            }
         }
     }
 
     /// The sums as of `now`.
     pub(crate) fn sums(&self, generation: u64, now: Duration, width: u64) -> Sums {
-        let epoch = self.epoch.load(Ordering::Relaxed);
+        let epoch = Epoch::unpack(self.epoch.load(Ordering::Relaxed)).number;
         self.sums_at(generation, epoch.max(nanos(now) / width.max(1)))
     }
 
@@ -193,13 +239,16 @@ impl SlidingWindow {
     /// Empties the window for a new generation. With `restart` the epochs
     /// begin anew as well, for cells of another width.
     pub(crate) fn clear(&self, generation: u64, restart: bool) {
-        if restart {
-            self.epoch.store(0, Ordering::Relaxed);
-        }
-        let empty = Tag::new(generation, self.epoch.load(Ordering::Relaxed)).empty_word();
+        let number = match restart {
+            true => 0,
+            false => Epoch::unpack(self.epoch.load(Ordering::Relaxed)).number,
+        };
+        // Swaps, so that they are ordered after what others have added.
+        let epoch = Epoch::new(generation, number);
+        self.epoch.swap(epoch.pack(), Ordering::Relaxed);
+        let empty = Tag::new(generation, number).empty_word();
         for Cell(words) in self.shards.iter().flat_map(|shard| &shard.cells) {
             for word in words {
-                // A swap, so that it is ordered after what others have added.
                 word.swap(empty, Ordering::Relaxed);
             }
         }

@@ -84,17 +84,15 @@ impl Probes {
         let taken = self.answered as usize + self.under_way.len();
         if taken >= config.half_open_probes as usize {
             let limit = config.probe_timeout;
-            let oldest = self
-                .under_way
-                .first()
-                .map(|probe| now.saturating_sub(probe.since));
-            match oldest {
-                Some(age) if age >= limit => {
-                    self.under_way.remove(0);
+            if let Some(oldest) = self.under_way.first() {
+                let age = now.saturating_sub(oldest.since);
+                if age < limit {
+                    return Err(limit.saturating_sub(age));
                 }
-                Some(age) => return Err(limit.saturating_sub(age)),
-                None => return Err(limit),
+                self.under_way.remove(0);
             }
+            // With nothing under way, new settings want fewer answers than there
+            // are: one more decides.
         }
         self.next = self.next.wrapping_add(1);
         self.under_way.push(Probe {

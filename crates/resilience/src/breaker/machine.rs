@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// The settings that every call needs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 struct Hot {
     kind: Kind,
     /// Failures in a row, or the width of a time cell in nanoseconds.
@@ -31,6 +31,8 @@ struct Hot {
     min_calls: u64,
     /// Nanoseconds from which a call is slow; `u64::MAX` when nobody measures.
     slow: u64,
+    failure_rate: f64,
+    slow_rate: f64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,14 +54,23 @@ impl Hot {
             number,
             min_calls: config.trip.min_calls().into(),
             slow: config.slow_call.map_or(u64::MAX, nanos),
+            failure_rate: config.trip.failure_rate(),
+            slow_rate: config.slow_call_rate,
         }
     }
 
-    fn pack(self) -> [u64; 4] {
-        [self.kind as u64, self.number, self.min_calls, self.slow]
+    fn pack(self) -> [u64; 6] {
+        [
+            self.kind as u64,
+            self.number,
+            self.min_calls,
+            self.slow,
+            self.failure_rate.to_bits(),
+            self.slow_rate.to_bits(),
+        ]
     }
 
-    fn unpack([kind, number, min_calls, slow]: [u64; 4]) -> Self {
+    fn unpack([kind, number, min_calls, slow, failure_rate, slow_rate]: [u64; 6]) -> Self {
         let kind = match kind {
             0 => Kind::Consecutive,
             1 => Kind::Count,
@@ -70,7 +81,19 @@ impl Hot {
             number,
             min_calls,
             slow,
+            failure_rate: f64::from_bits(failure_rate),
+            slow_rate: f64::from_bits(slow_rate),
         }
+    }
+
+    /// Whether the results in a window are bad enough to open.
+    fn exceeded_by(&self, totals: Totals) -> bool {
+        if totals.calls < self.min_calls.max(1) {
+            return false;
+        }
+        let share = |part: u64| part as f64 / totals.calls as f64;
+        (totals.failures > 0 && share(totals.failures) >= self.failure_rate)
+            || (totals.slow > 0 && share(totals.slow) >= self.slow_rate)
     }
 }
 
@@ -83,7 +106,7 @@ pub(crate) struct Machine {
     open_for: AtomicU64,
     /// Failures in a row below the generation that they belong to.
     streak: AtomicU64,
-    hot: Settings<4>,
+    hot: Settings<6>,
     time: TimeWindow,
     count: CountWindow,
     gate: Mutex<Gate>,
@@ -302,7 +325,7 @@ impl Machine {
                 let slow = self.is_slow(hot, admission);
                 self.count
                     .record(generation, failed, slow)
-                    .is_some_and(|totals| self.exceeds(hot, totals))
+                    .is_some_and(|totals| hot.exceeded_by(totals))
             }
             Kind::Time => {
                 let now = self.clock.now();
@@ -313,7 +336,7 @@ impl Machine {
                 };
                 self.time
                     .record(generation, hot.number, hot.min_calls, sample)
-                    .is_some_and(|totals| self.exceeds(hot, totals))
+                    .is_some_and(|totals| hot.exceeded_by(totals))
             }
         }
     }
@@ -352,19 +375,6 @@ impl Machine {
                 Err(now) => seen = now,
             }
         }
-    }
-
-    fn exceeds(&self, hot: Hot, totals: Totals) -> bool {
-        if totals.calls == 0 || totals.calls < hot.min_calls {
-            return false;
-        }
-        if totals.failures + totals.slow == 0 {
-            return false;
-        }
-        let gate = lock(&self.gate);
-        let share = |part: u64| part as f64 / totals.calls as f64;
-        share(totals.failures) >= gate.config.trip.failure_rate()
-            || (totals.slow > 0 && share(totals.slow) >= gate.config.slow_call_rate)
     }
 
     fn record_probe(&self, admission: Admission, probe: u64, outcome: Outcome) {
@@ -489,9 +499,18 @@ impl Machine {
         self.hot.store(after.pack());
         let same_window = before.kind == after.kind
             && (before.kind == Kind::Consecutive || before.number == after.number);
-        if !same_window {
-            self.forget(self.word().generation, &gate.config, true);
+        if same_window {
+            return;
         }
+        // Cells of another width, or a ring of another size: a generation of its
+        // own, so that calls under way cannot mix the two.
+        let word = self.word();
+        let next = match word.state {
+            State::Open | State::HalfOpen => word,
+            state => word.next(state),
+        };
+        self.forget(next.generation, &gate.config, true);
+        self.set_word(next);
     }
 
     pub(super) fn config(&self) -> BreakerConfig {

@@ -62,7 +62,7 @@ impl TimeWindow {
     ) -> Option<Totals> {
         let recorded = self
             .counts
-            .record(generation, now, width, [true, failed, slow]);
+            .record(generation, now, width, [true, failed, slow])?;
         if !(failed || slow || recorded.rolled || self.eager.load(Ordering::Relaxed)) {
             return None;
         }

@@ -244,7 +244,9 @@ impl Inner {
         }
         let wait = Duration::from_nanos(self.wait.load(Ordering::Relaxed))
             .min(deadline.remaining(&crate::TokioClock));
-        self.take_until(tokio::time::sleep(wait)).await
+        // Made when it is first polled: a full queue needs no timer.
+        self.take_until(async { tokio::time::sleep(wait).await })
+            .await
     }
 }
 

@@ -192,6 +192,17 @@ impl RetryBudget {
         }
     }
 
+    /// The same, counting calls in flight only where somebody asks for them: a
+    /// budget by ratio writes nothing while it is full.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn begin(&self) -> Option<InFlight> {
+        if self.inner.in_flight_share.is_some() {
+            return Some(self.call());
+        }
+        self.deposit();
+        None
+    }
+
     /// Takes one retry out of the budget, if it has one.
     ///
     /// The grant counts as under way until it is dropped; dropping it before

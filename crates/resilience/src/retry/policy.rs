@@ -27,6 +27,10 @@ pub struct RetryConfig {
     pub longest: Duration,
     /// How the waits are spread. Default: full jitter.
     pub jitter: Jitter,
+    /// The longest wait that the other side may ask for; a longer one ends the
+    /// attempts. Default: 30 s.
+    #[cfg_attr(feature = "serde", serde(with = "crate::duration"))]
+    pub longest_asked: Duration,
 }
 
 impl Default for RetryConfig {
@@ -36,6 +40,7 @@ impl Default for RetryConfig {
             base: Duration::from_millis(50),
             longest: Duration::from_secs(5),
             jitter: Jitter::Full,
+            longest_asked: Duration::from_secs(30),
         }
     }
 }
@@ -92,6 +97,13 @@ impl RetryBuilder {
     /// How the waits are spread. Default: full jitter.
     pub fn jitter(mut self, jitter: Jitter) -> Self {
         self.config.jitter = jitter;
+        self
+    }
+
+    /// The longest wait that the other side may ask for; a longer one ends the
+    /// attempts. Default: 30 s.
+    pub fn longest_asked(mut self, longest: Duration) -> Self {
+        self.config.longest_asked = longest;
         self
     }
 
@@ -168,7 +180,7 @@ pub struct Retry {
 #[derive(Debug)]
 struct Inner {
     name: Name,
-    config: Settings<4>,
+    config: Settings<5>,
     random: Arc<Random>,
     budget: Option<RetryBudget>,
     observer: Watch,
@@ -293,7 +305,7 @@ impl Retry {
             inner,
             deadline,
             number: 0,
-            in_flight: inner.budget.as_ref().map(RetryBudget::call),
+            in_flight: inner.budget.as_ref().and_then(RetryBudget::begin),
             grant: None,
             backoff: None,
         }
@@ -336,7 +348,7 @@ impl Session<'_> {
         };
         let inner = self.inner;
         let config = unpack(inner.config.load());
-        if self.number >= config.max_attempts {
+        if self.number >= config.max_attempts || asked > config.longest_asked {
             return None;
         }
         let delay = self.wait(&config)?.max(asked);
@@ -371,7 +383,7 @@ impl Session<'_> {
     }
 }
 
-fn pack(config: &RetryConfig) -> [u64; 4] {
+fn pack(config: &RetryConfig) -> [u64; 5] {
     let jitter = match config.jitter {
         Jitter::None => 0,
         Jitter::Full => 1,
@@ -382,10 +394,11 @@ fn pack(config: &RetryConfig) -> [u64; 4] {
         nanos(config.base),
         nanos(config.longest),
         jitter,
+        nanos(config.longest_asked),
     ]
 }
 
-fn unpack([attempts, base, longest, jitter]: [u64; 4]) -> RetryConfig {
+fn unpack([attempts, base, longest, jitter, asked]: [u64; 5]) -> RetryConfig {
     RetryConfig {
         max_attempts: u32::try_from(attempts).unwrap_or(u32::MAX),
         base: Duration::from_nanos(base),
@@ -395,6 +408,7 @@ fn unpack([attempts, base, longest, jitter]: [u64; 4]) -> RetryConfig {
             1 => Jitter::Full,
             _ => Jitter::Decorrelated,
         },
+        longest_asked: Duration::from_nanos(asked),
     }
 }
 

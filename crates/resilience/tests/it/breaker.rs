@@ -492,3 +492,47 @@ async fn pausing_tokio_moves_a_breaker_without_a_clock_of_its_own() {
     tokio::time::advance(ms(1)).await;
     assert!(breaker.try_acquire().is_ok());
 }
+
+#[test]
+fn fewer_probes_than_have_answered_do_not_wedge_it() {
+    let clock = ManualClock::new();
+    let builder = CircuitBreaker::builder("fewer")
+        .count_window(10, 1.0, 1)
+        .open_for(secs(1))
+        .half_open_probes(5);
+    let breaker = build(builder, &clock);
+    record(&breaker, &[Failure]);
+    clock.advance(secs(1));
+    record(&breaker, &[Success, Success]);
+    let mut config = breaker.config();
+    config.half_open_probes = 1;
+    breaker.reconfigure(&config).unwrap();
+    record(&breaker, &[Success]);
+    assert_eq!(breaker.state(), State::Closed);
+}
+
+#[test]
+fn a_window_of_another_width_does_not_mix_with_the_old_one() {
+    let clock = ManualClock::new();
+    let breaker = build(
+        CircuitBreaker::builder("width").time_window(ms(10), 1.0, 3),
+        &clock,
+    );
+    clock.advance(secs(100_000));
+    let old = breaker.try_acquire().unwrap();
+    record(&breaker, &[Failure]);
+    let mut config = breaker.config();
+    config.trip = Trip::time_window(secs(100), 1.0, 3);
+    breaker.reconfigure(&config).unwrap();
+    old.failure();
+    assert_eq!(breaker.snapshot().calls, 0);
+    record(&breaker, &[Failure, Failure]);
+    clock.advance(secs(50));
+    assert_eq!(breaker.snapshot().failures, 2);
+    clock.advance(secs(60));
+    assert_eq!(
+        breaker.snapshot().failures,
+        0,
+        "they leave the window in time"
+    );
+}

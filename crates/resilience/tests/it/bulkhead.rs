@@ -188,3 +188,15 @@ async fn the_operations_error_comes_through() {
         .await;
     assert!(nested.unwrap_err().is_rejected(), "flat, not nested");
 }
+
+#[test]
+fn a_full_bulkhead_refuses_without_a_runtime() {
+    let bulkhead = Bulkhead::new("no runtime", 1, 0, Duration::ZERO).unwrap();
+    let _held = bulkhead.try_acquire().unwrap();
+    let mut call = std::pin::pin!(bulkhead.acquire());
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    let std::task::Poll::Ready(Err(refused)) = call.as_mut().poll(&mut context) else {
+        panic!("refused at once");
+    };
+    assert_eq!(refused.kind(), RejectedKind::QueueFull);
+}

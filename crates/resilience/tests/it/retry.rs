@@ -321,3 +321,21 @@ fn decorrelated_waits_differ_and_grow() {
     let distinct: std::collections::BTreeSet<_> = waits.iter().collect();
     assert_eq!(distinct.len(), 12);
 }
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_as_long_as_the_other_side_pleases() {
+    let retry = plain().longest_asked(secs(5)).build().unwrap();
+    for (asked, attempts) in [(secs(5), 4), (secs(6), 1), (Duration::MAX, 1)] {
+        let mut made = 0;
+        let _: Result<(), ()> = retry
+            .run(
+                |_| RetryDecision::RetryAfter(asked),
+                |_| {
+                    made += 1;
+                    async { Err(()) }
+                },
+            )
+            .await;
+        assert_eq!(made, attempts, "{asked:?}");
+    }
+}
