@@ -21,6 +21,7 @@ mod correlation;
 mod headers;
 mod idempotency;
 mod quotas;
+pub(crate) mod trace;
 
 pub(crate) use quotas::Quotas;
 
@@ -104,6 +105,8 @@ async fn admit(
     mut known: Known,
     limits: &mut quotas::Shown,
 ) -> Result<HttpResponse, Problem> {
+    // Whatever the path leads to, nobody gets to send more than its limit.
+    check_announced_length(http, known.body_limit)?;
     let (operation, parameters) = match route {
         Found::Operation(operation, parameters) => (operation, parameters),
         Found::OtherMethods(allowed) if http.method() == Method::OPTIONS => {
@@ -132,7 +135,6 @@ async fn admit(
         services.quotas.anonymous(known.address, limits)?;
     }
     let _in_flight = shed(services)?;
-    check_announced_length(http, known.body_limit)?;
     if let Access::Requires(permission) = operation.access {
         let principal = match authenticate(services, token) {
             Ok(principal) => principal,
