@@ -204,6 +204,12 @@ pub struct ModelConfig {
     /// How the order is made. Default: as written.
     #[serde(default)]
     pub strategy: Strategy,
+    /// When the first deployment has not begun to answer after so many
+    /// milliseconds, the next one is asked as well, and the quicker one
+    /// answers. It costs the input tokens twice, so each comes out of the retry
+    /// budget. Default: none, nobody is asked twice.
+    #[serde(default)]
+    pub hedge_after_ms: Option<u64>,
 }
 
 impl ModelConfig {
@@ -219,6 +225,7 @@ impl ModelConfig {
                 .map(|(provider, model)| DeploymentConfig::new(provider, model))
                 .collect(),
             strategy: Strategy::Ordered,
+            hedge_after_ms: None,
         }
     }
 }

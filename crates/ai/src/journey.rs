@@ -36,7 +36,8 @@ const TELLING_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(crate) struct Journey {
     pub(crate) inner: Arc<Inner>,
-    pub(crate) question: Question,
+    pub(crate) question: Arc<Question>,
+    pub(crate) hedge_after: Option<Duration>,
     pub(crate) requested_model: String,
     pub(crate) options: CallOptions,
     pub(crate) started: Duration,
@@ -97,7 +98,8 @@ impl Journey {
             started: inner.clock.now(),
             requested_model: route.name.clone(),
             inner,
-            question,
+            question: Arc::new(question),
+            hedge_after: route.hedge_after,
             options,
             candidates,
             reports: Vec::new(),
@@ -205,14 +207,48 @@ impl Journey {
     }
 
     /// The attempt that `turn` allows.
-    pub(crate) fn attempt<'a>(&'a self, turn: &'a Turn) -> Attempt<'a> {
+    pub(crate) fn attempt(&self, turn: &Turn) -> Attempt {
         Attempt {
-            deployment: &turn.deployment,
-            question: &self.question,
-            traceparent: self.options.traceparent.as_deref(),
+            deployment: Arc::clone(&turn.deployment),
+            question: Arc::clone(&self.question),
+            traceparent: self.options.traceparent.clone(),
             limits: self.inner.config.limits,
-            clock: &self.inner.clock,
+            clock: Arc::clone(&self.inner.clock),
         }
+    }
+
+    /// Leave to ask somebody else while `slow` is still being waited for, if
+    /// there is somebody well whom this call has not asked, and budget for it.
+    pub(crate) fn hedge(&mut self, slow: &Turn) -> Option<Turn> {
+        let remaining = self.remaining();
+        if remaining.is_zero() || self.sent >= self.inner.config.retry.max_attempts {
+            return None;
+        }
+        let now = self.inner.clock.now();
+        let index = self.candidates.iter().position(|candidate| {
+            !candidate.over && candidate.tries == 0 && candidate.deployment.pace.cool_until() <= now
+        })?;
+        let permit = self.candidates[index]
+            .deployment
+            .breaker
+            .try_acquire()
+            .ok()?;
+        spend_retry(&slow.deployment).then(|| self.begin(index, permit, remaining))
+    }
+
+    /// Notes that another attempt was quicker. The input of this one is paid.
+    pub(crate) fn abandoned(&mut self, turn: Turn) {
+        turn.permit.ignore();
+        self.reports.push(AttemptReport {
+            outcome: AttemptOutcome::Abandoned,
+            elapsed: self.inner.clock.now().saturating_sub(turn.started),
+            usage: Some(Usage {
+                input_tokens: self.question.estimate_input_tokens(),
+                ..Usage::default()
+            }),
+            usage_is_estimate: true,
+            ..blank_report(&turn.deployment)
+        });
     }
 
     /// Notes a failure. The next call of [`next`](Self::next) goes on from it.

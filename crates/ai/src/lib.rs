@@ -7,6 +7,7 @@ mod dialect;
 mod embedding;
 mod error;
 pub mod gateway;
+mod hedge;
 mod journey;
 mod pace;
 pub mod price;

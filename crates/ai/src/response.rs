@@ -66,6 +66,8 @@ pub enum AttemptOutcome {
     Answered,
     /// It was asked and failed.
     Failed(ErrorKind),
+    /// It was asked, and another one that was asked as well was quicker.
+    Abandoned,
     /// It was not asked: its circuit breaker is open.
     BreakerOpen,
     /// It was not asked: the provider said to wait, and longer than this call can.

@@ -1,6 +1,7 @@
 //! One request to one deployment: send it, read it, say how it failed.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mainstay_resilience::{Deadline, SharedClock};
@@ -19,15 +20,15 @@ use crate::sse::{SseEvent, SseParser};
 const ERROR_BODY: Duration = Duration::from_secs(5);
 
 /// What one attempt needs to know.
-pub(crate) struct Attempt<'a> {
-    pub(crate) deployment: &'a Deployment,
-    pub(crate) question: &'a Question,
-    pub(crate) traceparent: Option<&'a str>,
+pub(crate) struct Attempt {
+    pub(crate) deployment: Arc<Deployment>,
+    pub(crate) question: Arc<Question>,
+    pub(crate) traceparent: Option<String>,
     pub(crate) limits: SizeLimits,
-    pub(crate) clock: &'a SharedClock,
+    pub(crate) clock: SharedClock,
 }
 
-impl Attempt<'_> {
+impl Attempt {
     /// Asks for a whole answer, within `limit`; with it comes the body as the
     /// provider wrote it.
     pub(crate) async fn whole(&self, limit: Duration) -> Result<(Answer, Received), Failure> {
@@ -78,7 +79,7 @@ impl Attempt<'_> {
             model,
             quirks,
             ..
-        } = self.deployment;
+        } = self.deployment.as_ref();
         let body = self
             .question
             .encode(provider.wire, model, stream, *quirks)?;
@@ -99,7 +100,7 @@ impl Attempt<'_> {
             .headers(headers)
             .header("accept", accept)
             .body(body);
-        if let Some(traceparent) = self.traceparent {
+        if let Some(traceparent) = &self.traceparent {
             request = request.header("traceparent", traceparent);
         }
         let response = request.send().await.map_err(Failure::from_transport)?;
@@ -225,7 +226,7 @@ pub(crate) struct LiveStream {
 impl LiveStream {
     fn new(
         response: reqwest::Response,
-        attempt: &Attempt<'_>,
+        attempt: &Attempt,
         total: Deadline,
     ) -> Result<Self, Failure> {
         let is_stream = response
@@ -249,7 +250,7 @@ impl LiveStream {
             frames: VecDeque::new(),
             pieces: VecDeque::new(),
             end: None,
-            clock: SharedClock::clone(attempt.clock),
+            clock: SharedClock::clone(&attempt.clock),
             idle: provider.timeouts.idle(),
             total,
         })

@@ -120,10 +120,7 @@ fn routes(
             });
             chain.push((deployment, wanted.weight));
         }
-        routes.insert(
-            model.name.clone(),
-            Route::new(model.name.clone(), chain, model.strategy),
-        );
+        routes.insert(model.name.clone(), Route::new(model, chain));
     }
     Ok(Routes {
         by_name: routes,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{CallOptions, Client};
 use crate::error::AiError;
+use crate::hedge;
 use crate::journey::Journey;
 use crate::question::Question;
 use crate::request::ChatRequest;
@@ -29,12 +30,11 @@ impl Client {
             Question::Chat(request.clone()),
             options,
         );
-        loop {
-            let turn = journey.next().await?;
-            match journey.attempt(&turn).whole(turn.whole).await {
-                Ok((answer, _)) => return Ok(journey.finish_whole(turn, answer)),
-                Err(failure) => journey.failed(turn, failure, None)?,
-            }
-        }
+        let (turn, (answer, _)) = hedge::ask(&mut journey, |attempt, turn| {
+            let limit = turn.whole;
+            async move { attempt.whole(limit).await }
+        })
+        .await?;
+        Ok(journey.finish_whole(turn, answer))
     }
 }

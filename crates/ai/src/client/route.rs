@@ -3,29 +3,28 @@
 use std::cmp::Reverse;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::Inner;
-use crate::config::Strategy;
+use crate::config::{ModelConfig, Strategy};
 use crate::deployment::Deployment;
 use crate::response::Usage;
 
 #[derive(Debug)]
 pub(crate) struct Route {
     pub(crate) name: String,
+    pub(crate) hedge_after: Option<Duration>,
     chain: Vec<(Arc<Deployment>, u32)>,
     strategy: Strategy,
 }
 
 impl Route {
-    pub(crate) fn new(
-        name: String,
-        chain: Vec<(Arc<Deployment>, u32)>,
-        strategy: Strategy,
-    ) -> Self {
+    pub(crate) fn new(config: &ModelConfig, chain: Vec<(Arc<Deployment>, u32)>) -> Self {
         Self {
-            name,
+            name: config.name.clone(),
+            hedge_after: config.hedge_after_ms.map(Duration::from_millis),
             chain,
-            strategy,
+            strategy: config.strategy,
         }
     }
 

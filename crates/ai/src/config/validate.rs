@@ -152,6 +152,12 @@ fn check_model(
             "must not be empty",
         ));
     }
+    if model.hedge_after_ms == Some(0) {
+        return Err(ConfigError::new(
+            format!("{at}.hedge_after_ms"),
+            "must be at least 1",
+        ));
+    }
     for (i, deployment) in model.deployments.iter().enumerate() {
         let at = format!("{at}.deployments[{i}]");
         if !providers.contains(deployment.provider.as_str()) {

@@ -15,6 +15,7 @@ use crate::client::{CallOptions, Client};
 use crate::config::ProviderKind;
 use crate::dialect::{Piece, Wire};
 use crate::error::AiError;
+use crate::hedge;
 use crate::journey::Journey;
 use crate::question::Question;
 use crate::response::{ChatResponse, Usage};
@@ -99,29 +100,26 @@ impl Client {
 }
 
 async fn whole(mut journey: Journey, dialect: ProviderKind) -> Result<Forwarded, AiError> {
-    loop {
-        let turn = journey.next().await?;
-        let same = turn.deployment.provider.wire == Wire::from(dialect);
-        match journey.attempt(&turn).whole(turn.whole).await {
-            Ok((answer, received)) => {
-                let summary = journey.finish_whole(turn, answer);
-                let (body, headers) = if same {
-                    (received.body, received.headers)
-                } else {
-                    (
-                        encode_answer(dialect, &summary, created(&journey)),
-                        Vec::new(),
-                    )
-                };
-                return Ok(Forwarded::Whole {
-                    body: Bytes::from(body),
-                    headers,
-                    summary: Box::new(summary),
-                });
-            }
-            Err(failure) => journey.failed(turn, failure, None)?,
-        }
-    }
+    let (turn, (answer, received)) = hedge::ask(&mut journey, |attempt, turn| {
+        let limit = turn.whole;
+        async move { attempt.whole(limit).await }
+    })
+    .await?;
+    let same = turn.deployment.provider.wire == Wire::from(dialect);
+    let summary = journey.finish_whole(turn, answer);
+    let (body, headers) = if same {
+        (received.body, received.headers)
+    } else {
+        (
+            encode_answer(dialect, &summary, created(&journey)),
+            Vec::new(),
+        )
+    };
+    Ok(Forwarded::Whole {
+        body: Bytes::from(body),
+        headers,
+        summary: Box::new(summary),
+    })
 }
 
 fn created(journey: &Journey) -> u64 {

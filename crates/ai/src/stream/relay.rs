@@ -9,6 +9,7 @@ use super::tally::Tally;
 use crate::client::OnInterruption;
 use crate::dialect::{Piece, Wire};
 use crate::error::{AiError, ErrorKind, Failure};
+use crate::hedge;
 use crate::journey::{Journey, Turn};
 use crate::request::ToolCall;
 use crate::response::{ChatResponse, FinishReason, Usage};
@@ -114,30 +115,23 @@ impl Relay {
 
 /// Asks until someone begins an answer.
 pub(crate) async fn begin(journey: &mut Journey) -> Result<Current, AiError> {
-    loop {
-        let turn = journey.next().await?;
-        match journey
-            .attempt(&turn)
-            .stream(turn.first_token, turn.total)
-            .await
-        {
-            Ok(live) => {
-                journey.begun();
-                let time_to_first_token = journey.inner.clock.now().saturating_sub(turn.started);
-                turn.deployment.pace.answered_after(time_to_first_token);
-                return Ok(Current {
-                    tally: Tally::new(journey.question.estimate_input_tokens()),
-                    turn,
-                    live,
-                    text: String::new(),
-                    tools: BTreeMap::new(),
-                    finish: None,
-                    time_to_first_token,
-                });
-            }
-            Err(failure) => journey.failed(turn, failure, None)?,
-        }
-    }
+    let (turn, live) = hedge::ask(journey, |attempt, turn| {
+        let (first_token, total) = (turn.first_token, turn.total);
+        async move { attempt.stream(first_token, total).await }
+    })
+    .await?;
+    journey.begun();
+    let time_to_first_token = journey.inner.clock.now().saturating_sub(turn.started);
+    turn.deployment.pace.answered_after(time_to_first_token);
+    Ok(Current {
+        tally: Tally::new(journey.question.estimate_input_tokens()),
+        turn,
+        live,
+        text: String::new(),
+        tools: BTreeMap::new(),
+        finish: None,
+        time_to_first_token,
+    })
 }
 
 impl Current {

@@ -14,6 +14,7 @@ mod cancelling;
 mod embedding;
 mod failing;
 mod gateway;
+mod hedging;
 mod interrupted;
 mod money;
 mod outage;

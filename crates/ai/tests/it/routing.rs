@@ -20,6 +20,7 @@ fn routed(upstream: &ScriptedUpstream, strategy: Strategy, deployments: &[(&str,
                 })
                 .collect(),
             strategy,
+            hedge_after_ms: None,
         }],
     )
 }
