@@ -73,7 +73,6 @@ pub(crate) struct Counts {
 
 /// What became of an invalidation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[must_use = "it tells whether the shared tier has heard of it"]
 pub struct Invalidated {
     /// It outlasts this process: the disk tier will not serve the old value
     /// after a restart either. Always true without a disk tier.

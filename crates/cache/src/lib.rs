@@ -23,6 +23,8 @@ mod shared;
 mod stamps;
 mod stats;
 mod time;
+#[cfg(feature = "serde_json")]
+mod typed;
 mod warm;
 
 pub use builder::{Builder, Config};
@@ -35,4 +37,6 @@ pub use observer::{Event, Lookup, Observer, Tier, TierState};
 pub use options::Options;
 pub use read_only::ReadOnlyCache;
 pub use stats::{Stats, TierStats};
+#[cfg(feature = "serde_json")]
+pub use typed::{Found, Typed, TypedError};
 pub use warm::WarmConfig;

@@ -1,6 +1,11 @@
 //! Random schedules against a model: whatever happens to loads, tiers and
 //! clocks, nobody gets a value older than it may be.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "callers of a test run on the test's runtime"
+)]
+
 use std::{
     sync::{
         Arc,

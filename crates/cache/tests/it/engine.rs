@@ -5,15 +5,18 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use foyer::{
-    BlockEngineConfig, Device, DeviceBuilder, FsDeviceBuilder, HybridCache, HybridCacheBuilder, HybridCachePolicy, Load,
-    PsyncIoEngineConfig, RecoverMode,
+    BlockEngineConfig, Device, DeviceBuilder, FsDeviceBuilder, HybridCache, HybridCacheBuilder,
+    HybridCachePolicy, Load, PsyncIoEngineConfig, RecoverMode,
 };
 
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
 
 fn device(dir: &Path, bytes: usize) -> Arc<dyn Device> {
-    FsDeviceBuilder::new(dir).with_capacity(bytes).build().unwrap()
+    FsDeviceBuilder::new(dir)
+        .with_capacity(bytes)
+        .build()
+        .unwrap()
 }
 
 async fn open(dir: &Path, policy: HybridCachePolicy) -> HybridCache<u64, Bytes> {
@@ -58,7 +61,14 @@ fn a_directory_that_cannot_be_created_makes_it_panic() {
 #[tokio::test]
 async fn a_device_smaller_than_a_block_hangs_its_writer_for_good() {
     let dir = tempfile::tempdir().unwrap();
-    let cache = open_with(dir.path(), HybridCachePolicy::WriteOnInsertion, MIB, 16 * MIB, |blocks| blocks).await;
+    let cache = open_with(
+        dir.path(),
+        HybridCachePolicy::WriteOnInsertion,
+        MIB,
+        16 * MIB,
+        |blocks| blocks,
+    )
+    .await;
     cache.insert(1, Bytes::from_static(b"value"));
     let waiting = tokio::time::timeout(Duration::from_millis(500), cache.storage().wait()).await;
     assert!(waiting.is_err());
@@ -96,7 +106,10 @@ async fn what_was_removed_returns_after_a_restart() {
     let cache = open(dir.path(), HybridCachePolicy::WriteOnInsertion).await;
     let mut returned = 0;
     for number in 0..100_u64 {
-        returned += usize::from(matches!(cache.storage().load(&number).await.unwrap(), Load::Entry { .. }));
+        returned += usize::from(matches!(
+            cache.storage().load(&number).await.unwrap(),
+            Load::Entry { .. }
+        ));
     }
     assert_eq!(returned, 100);
 }
@@ -104,17 +117,25 @@ async fn what_was_removed_returns_after_a_restart() {
 #[tokio::test]
 async fn the_tail_of_a_burst_is_dropped_without_a_word() {
     let dir = tempfile::tempdir().unwrap();
-    let cache = open_with(dir.path(), HybridCachePolicy::WriteOnInsertion, 32 * MIB, MIB, |blocks| {
-        blocks
-            .with_buffer_pool_size(MIB)
-            .with_submit_queue_size_threshold(MIB)
-    })
+    let cache = open_with(
+        dir.path(),
+        HybridCachePolicy::WriteOnInsertion,
+        32 * MIB,
+        MIB,
+        |blocks| {
+            blocks
+                .with_buffer_pool_size(MIB)
+                .with_submit_queue_size_threshold(MIB)
+        },
+    )
     .await;
     for number in 0..2000_u64 {
         cache.insert(number, Bytes::from(vec![1; 8000]));
     }
     cache.storage().wait().await;
-    let kept = (0..2000_u64).filter(|number| cache.storage().may_contains(number)).count();
+    let kept = (0..2000_u64)
+        .filter(|number| cache.storage().may_contains(number))
+        .count();
     assert!(kept < 2000, "all {kept} were kept");
 }
 
@@ -124,7 +145,12 @@ async fn failed_writes_are_not_reported_and_uncover_the_old_value() {
     const NAME: &str = "engine::failed_writes_are_not_reported_and_uncover_the_old_value";
     if !crate::faults::is_child(NAME) {
         let dir = tempfile::tempdir().unwrap();
-        assert!(crate::faults::child(NAME, dir.path()).status().unwrap().success());
+        assert!(
+            crate::faults::child(NAME, dir.path())
+                .status()
+                .unwrap()
+                .success()
+        );
         return;
     }
     let dir = std::path::PathBuf::from(std::env::var_os("MAINSTAY_CACHE_TEST_DIR").unwrap());

@@ -68,8 +68,7 @@ async fn written(cache: &Cache, entries: u64) {
 
 #[tokio::test]
 async fn a_disk_that_refuses_writes_is_left_alone_and_used_again_within_35_seconds_of_its_repair() {
-    const NAME: &str =
-        "faults::a_disk_that_refuses_writes_is_left_alone_and_used_again_within_35_seconds_of_its_repair";
+    const NAME: &str = "faults::a_disk_that_refuses_writes_is_left_alone_and_used_again_within_35_seconds_of_its_repair";
     if !is_child(NAME) {
         let dir = tempfile::tempdir().unwrap();
         assert!(child(NAME, dir.path()).status().unwrap().success());
@@ -103,13 +102,22 @@ async fn a_disk_that_refuses_writes_is_left_alone_and_used_again_within_35_secon
     clock.advance(Duration::from_secs(31));
     cache.maintain().await;
     assert_eq!(state(&cache), "up", "within 35 s of the repair");
-    assert!(below_memory(&cache, "old").await.is_none(), "v1 is on the disk, and stays there");
+    assert!(
+        below_memory(&cache, "old").await.is_none(),
+        "v1 is on the disk, and stays there"
+    );
     assert!(below_memory(&cache, "invalidated").await.is_none());
-    assert_eq!(below_memory(&cache, "untouched").await.unwrap().source, From::Warm);
+    assert_eq!(
+        below_memory(&cache, "untouched").await.unwrap().source,
+        From::Warm
+    );
     let writes = cache.stats().warm.unwrap().writes;
     assert!(put(&cache, "new", "value").await.durable);
     written(&cache, writes + 1).await;
-    assert_eq!(below_memory(&cache, "new").await.unwrap().source, From::Warm);
+    assert_eq!(
+        below_memory(&cache, "new").await.unwrap().source,
+        From::Warm
+    );
 
     cache.shutdown(LIMIT).await;
     let cache = open().await;
@@ -131,7 +139,9 @@ async fn a_full_file_system_costs_nothing_but_the_disk_tier() {
         .status()
         .is_ok_and(|status| status.success());
     if !mounted {
-        eprintln!("not allowed to mount a file system: the test of refused writes stands for this one");
+        eprintln!(
+            "not allowed to mount a file system: the test of refused writes stands for this one"
+        );
         return;
     }
     let unmount = Unmount(mount.path().to_owned());
@@ -146,7 +156,13 @@ async fn a_full_file_system_costs_nothing_but_the_disk_tier() {
     eventually("the disk is full", async || {
         for _ in 0..16 {
             number += 1;
-            let _ = cache.put(&key(&number.to_string()), vec![7; 200_000], &options().warm(true)).await;
+            let _ = cache
+                .put(
+                    &key(&number.to_string()),
+                    vec![7; 200_000],
+                    &options().warm(true),
+                )
+                .await;
         }
         state(&cache) != "up"
     })
@@ -158,7 +174,10 @@ async fn a_full_file_system_costs_nothing_but_the_disk_tier() {
     // Room is made: the tier comes back by itself, if need be with new files.
     let fillers = std::fs::read_dir(mount.path().join("cache/store")).unwrap();
     for file in fillers.flatten().skip(8) {
-        let _ = std::fs::OpenOptions::new().write(true).open(file.path()).and_then(|file| file.set_len(0));
+        let _ = std::fs::OpenOptions::new()
+            .write(true)
+            .open(file.path())
+            .and_then(|file| file.set_len(0));
     }
     eventually("the tier's return", async || {
         clock.advance(Duration::from_secs(60));
@@ -184,32 +203,47 @@ impl Drop for Unmount {
 
 /// What a process writes until it is killed: values that say what they are.
 fn value(name: u32, round: u32) -> Vec<u8> {
-    format!("{name}/{round};").repeat(100 + (round as usize * 37) % 900).into_bytes()
+    format!("{name}/{round};")
+        .repeat(100 + (round as usize * 37) % 900)
+        .into_bytes()
 }
 
 #[tokio::test]
 async fn killed_at_any_moment_the_disk_gives_back_what_is_whole_and_not_outdated() {
-    const NAME: &str = "faults::killed_at_any_moment_the_disk_gives_back_what_is_whole_and_not_outdated";
+    const NAME: &str =
+        "faults::killed_at_any_moment_the_disk_gives_back_what_is_whole_and_not_outdated";
     const NAMES: u32 = 40;
     if is_child(NAME) {
         let dir = PathBuf::from(std::env::var_os(DIR).unwrap());
         let cache = builder(&clock()).warm(warm(&dir)).build().await.unwrap();
         assert_eq!(state(&cache), "up");
-        let base: u32 = std::env::var("MAINSTAY_CACHE_TEST_ROUND").unwrap().parse().unwrap();
+        let base: u32 = std::env::var("MAINSTAY_CACHE_TEST_ROUND")
+            .unwrap()
+            .parse()
+            .unwrap();
         for round in base.. {
             for name in 0..NAMES {
                 if (name + round) % 5 == 0 {
                     assert!(cache.invalidate(&[key(&name.to_string())]).await.durable);
                     println!("\ngone {name} {round}");
                 } else {
-                    assert!(cache.put(&key(&name.to_string()), value(name, round), &options()).await.durable);
+                    assert!(
+                        cache
+                            .put(&key(&name.to_string()), value(name, round), &options())
+                            .await
+                            .durable
+                    );
                     println!("\nput {name} {round}");
                 }
             }
         }
         return;
     }
-    let kills = if std::env::var_os("MAINSTAY_LONG").is_some() { 50 } else { 6 };
+    let kills = if std::env::var_os("MAINSTAY_LONG").is_some() {
+        50
+    } else {
+        6
+    };
     let dir = tempfile::tempdir().unwrap();
     // The oldest round that may still be served, by name.
     let mut oldest = vec![0_u32; NAMES as usize];
@@ -225,7 +259,9 @@ async fn killed_at_any_moment_the_disk_gives_back_what_is_whole_and_not_outdated
         let mut acknowledged = 0;
         for line in lines.map_while(Result::ok) {
             let words: Vec<&str> = line.split_whitespace().collect();
-            let [what @ ("gone" | "put"), name, round] = words[..] else { continue };
+            let [what @ ("gone" | "put"), name, round] = words[..] else {
+                continue;
+            };
             let (name, round): (usize, u32) = (name.parse().unwrap(), round.parse().unwrap());
             oldest[name] = if what == "gone" { round + 1 } else { round };
             base = base.max(round + 1);
@@ -237,16 +273,27 @@ async fn killed_at_any_moment_the_disk_gives_back_what_is_whole_and_not_outdated
         process.wait().unwrap();
         assert!(acknowledged >= enough, "the process ended by itself");
 
-        let cache = builder(&clock()).warm(warm(dir.path())).build().await.unwrap();
+        let cache = builder(&clock())
+            .warm(warm(dir.path()))
+            .build()
+            .await
+            .unwrap();
         assert_eq!(state(&cache), "up", "kill {kill}");
         for name in 0..NAMES {
             if let Some(hit) = cache.get(&key(&name.to_string())).await {
                 let text = std::str::from_utf8(&hit.value).unwrap();
                 let first = text.split(';').next().unwrap();
                 let round: u32 = first.split_once('/').unwrap().1.parse().unwrap();
-                assert_eq!(hit.value[..], value(name, round)[..], "kill {kill}: a torn value");
+                assert_eq!(
+                    hit.value[..],
+                    value(name, round)[..],
+                    "kill {kill}: a torn value"
+                );
                 let least = oldest[name as usize];
-                assert!(round >= least, "kill {kill}: {name} of round {round}, though {least} was acknowledged");
+                assert!(
+                    round >= least,
+                    "kill {kill}: {name} of round {round}, though {least} was acknowledged"
+                );
                 found += 1;
             }
         }
