@@ -1,5 +1,9 @@
 //! Realtime as its callers see it.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "paused time is read to see what was waited for"
+)]
 
 mod admission;
 mod hub;

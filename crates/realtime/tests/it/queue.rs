@@ -3,7 +3,7 @@
 use crate::now;
 use mainstay_realtime::{CloseReason, Closed, Frame, Outbox, QueueConfig, SendQueue, queue};
 use proptest::prelude::*;
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Sent {
@@ -189,6 +189,60 @@ async fn a_waiting_writer_is_woken_by_data_and_by_the_end() {
     };
     let (frame, ()) = tokio::join!(queue.next(), closing);
     assert_eq!(frame, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn under_load_deltas_are_joined_for_a_while_and_control_never_waits() {
+    let started = tokio::time::Instant::now();
+    let (outbox, mut queue) = open(QueueConfig::default());
+    outbox.set_pace(Some(Duration::from_millis(100)));
+    outbox.data(delta(1, "a")).unwrap();
+    assert_eq!(queue.next().await, Some(delta(1, "a")), "the first at once");
+    outbox.data(delta(1, "b")).unwrap();
+    assert_eq!(now(queue.next()), None);
+    outbox.control(Sent::Ping(1)).unwrap();
+    assert_eq!(queue.next().await, Some(Sent::Ping(1)));
+    assert!(started.elapsed() < Duration::from_millis(100));
+    outbox.data(delta(1, "c")).unwrap();
+    assert_eq!(queue.next().await, Some(delta(1, "bc")));
+    assert!(started.elapsed() >= Duration::from_millis(100));
+    assert!(started.elapsed() < Duration::from_millis(200));
+    outbox.data(delta(1, "d")).unwrap();
+    outbox.close();
+    assert_eq!(
+        queue.next().await,
+        Some(delta(1, "d")),
+        "the end is not held up"
+    );
+    assert_eq!(queue.next().await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_frames_a_second_carry_any_number_of_deltas() {
+    let started = tokio::time::Instant::now();
+    let (outbox, mut queue) = open(QueueConfig::default());
+    outbox.set_pace(Some(Duration::from_millis(100)));
+    let writing = async {
+        for _ in 0..1000 {
+            outbox.data(delta(1, "x")).unwrap();
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        outbox.close();
+    };
+    let sending = async {
+        let (mut frames, mut text) = (0, String::new());
+        while let Some(frame) = queue.next().await {
+            frames += 1;
+            if let Sent::Delta { text: more, .. } = frame {
+                text.push_str(&more);
+            }
+        }
+        (frames, text.len())
+    };
+    let ((frames, length), ()) = tokio::join!(sending, writing);
+    assert_eq!(length, 1000);
+    assert!(started.elapsed() >= Duration::from_secs(2));
+    assert!(frames <= 22, "{frames}");
 }
 
 #[derive(Debug, Clone)]
