@@ -78,6 +78,7 @@ impl Stack {
                 state: &places.state,
                 database: &postgres.url(DATABASE),
                 redis: &redis.url(),
+                scripted_ai: upstream.as_ref().map(Upstream::address),
             },
         )?;
         let mainstay = |subcommand: &str| {
@@ -94,7 +95,6 @@ impl Stack {
         })?;
         let mut command = mainstay("serve");
         command.envs(options.variables.iter().copied());
-        command.envs(upstream.iter().flat_map(Upstream::variables));
         let server = step("start the server", || {
             serve(command, &places.state, options.port)
         })?;

@@ -69,11 +69,8 @@ impl Upstream {
         })
     }
 
-    /// What makes a server use it in place of Anthropic.
-    pub(crate) fn variables(&self) -> [(&'static str, String); 2] {
-        [
-            ("ANTHROPIC_API_KEY", "scripted".to_owned()),
-            ("ANTHROPIC_BASE_URL", self.address.clone()),
-        ]
+    /// Where it listens.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
     }
 }

@@ -17,6 +17,8 @@ pub(crate) struct Values<'a> {
     pub(crate) database: &'a str,
     /// The address of Redis, password included.
     pub(crate) redis: &'a str,
+    /// The address of the scripted AI, when it is to answer.
+    pub(crate) scripted_ai: Option<&'a str>,
 }
 
 /// Writes the file, readable by its owner only, since the addresses carry passwords.
@@ -26,7 +28,7 @@ pub(crate) fn write(path: &Path, values: &Values<'_>) -> Result<()> {
 
 fn render(values: &Values<'_>) -> Table {
     let text = |path: &Path| Value::from(path.to_string_lossy().into_owned());
-    let sections: [(&str, Vec<(&str, Value)>); 5] = [
+    let mut sections: Vec<(&str, Vec<(&str, Value)>)> = vec![
         (
             "server",
             vec![
@@ -41,16 +43,42 @@ fn render(values: &Values<'_>) -> Table {
         // Anybody may register on loopback; elsewhere the default asks for an invitation.
         ("auth", vec![("registration", "open".into())]),
     ];
+    if let Some(address) = values.scripted_ai {
+        sections.push(("ai", scripted(address)));
+    }
     sections
         .into_iter()
-        .map(|(name, keys)| {
-            let table: Table = keys
-                .into_iter()
-                .map(|(key, value)| (key.to_owned(), value))
-                .collect();
-            (name.to_owned(), Value::Table(table))
-        })
+        .map(|(name, keys)| (name.to_owned(), table(keys)))
         .collect()
+}
+
+/// The scripted AI as the only provider. Standing in the file it wins over the
+/// vendors' variables, so a developer's real key is not spent.
+fn scripted(address: &str) -> Vec<(&'static str, Value)> {
+    let provider = table(vec![
+        ("name", "anthropic".into()),
+        ("kind", "anthropic".into()),
+        ("base_url", address.into()),
+        ("api_key", "scripted".into()),
+    ]);
+    let deployment = table(vec![
+        ("provider", "anthropic".into()),
+        ("model", "claude-sonnet-5-5".into()),
+    ]);
+    let model = table(vec![
+        ("name", "claude-sonnet-5-5".into()),
+        ("deployments", Value::Array(vec![deployment])),
+    ]);
+    vec![
+        ("default_model", "claude-sonnet-5-5".into()),
+        ("providers", Value::Array(vec![provider])),
+        ("models", Value::Array(vec![model])),
+    ]
+}
+
+fn table(keys: Vec<(&str, Value)>) -> Value {
+    let keys = keys.into_iter().map(|(key, value)| (key.to_owned(), value));
+    Value::Table(keys.collect())
 }
 
 #[cfg(test)]
@@ -70,6 +98,7 @@ mod tests {
                 state: &state,
                 database: "postgres://u:p@127.0.0.1:1/d",
                 redis: "redis://default:p@127.0.0.1:2",
+                scripted_ai: Some("http://127.0.0.1:3"),
             },
         )
         .unwrap();
@@ -84,6 +113,10 @@ mod tests {
         assert_eq!(
             read["database"]["url"].as_str(),
             Some("postgres://u:p@127.0.0.1:1/d")
+        );
+        assert_eq!(
+            read["ai"]["providers"][0]["base_url"].as_str(),
+            Some("http://127.0.0.1:3")
         );
     }
 }
