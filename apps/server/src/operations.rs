@@ -32,6 +32,7 @@ pub(crate) fn table() -> Vec<Operation> {
         auth::sessions::end(),
         users::me::get(),
         users::me::update(),
+        users::me::erase(),
         users::password::operation(),
         ai::execute::operation(),
         personas::list::all(),

@@ -162,6 +162,7 @@ impl Server {
                 usage: database.usage(),
                 decisions: database.decisions(),
                 cache_log: database.cache_log(),
+                erasure: database.erasure(),
                 cache: cache.clone(),
                 models,
                 runs: Runs::new(RunsConfig::default(), clock.clone()),

@@ -7,7 +7,7 @@ use mainstay_cache::Cache;
 use mainstay_domain::{RunId, UserId};
 use mainstay_identity::{PasswordHasher, TokenIssuer};
 use mainstay_persistence::{
-    Accounts, Agents, CacheLog, Conversations, Decisions, Executions, Knowledge, Messages,
+    Accounts, Agents, CacheLog, Conversations, Decisions, Erasure, Executions, Knowledge, Messages,
     Personas, Sessions, Usage, Workspaces,
 };
 use mainstay_realtime::Runs;
@@ -50,6 +50,8 @@ pub struct Handles {
     pub knowledge: Knowledge,
     /// Agents.
     pub agents: Agents,
+    /// Erasure of people.
+    pub erasure: Erasure,
     /// The decision log.
     pub decisions: Decisions,
     /// What answers cost.

@@ -164,6 +164,7 @@ pub(crate) fn operations() -> Vec<Operation> {
         .idempotent(),
         members::list(),
         members::update(),
+        members::remove(),
         Operation::new(
             Method::GET,
             policies,

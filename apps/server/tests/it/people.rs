@@ -175,3 +175,35 @@ async fn sessions_are_ended_by_their_owner_only() {
         .json(&refresh);
     assert_eq!(refresh.send().await.unwrap().status(), 401);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removed_member_is_gone_with_all_that_was_theirs() {
+    let server = TestServer::start().await;
+    let ada = server.register("ada@example.org").await;
+    let (eve, eve_id) = server.invite(&ada, "member", "eve@example.org").await;
+    let bob = server.register("bob@example.org").await;
+    let path = "/api/v1/conversations";
+    server.post(&eve, path, json!({"title": "Mine"}), 201).await;
+    let member = format!("/api/v1/workspace/members/{eve_id}");
+    let me = server.read(&ada, "/api/v1/users/me").await;
+    let administrator = format!("/api/v1/workspace/members/{}", me["id"].as_str().unwrap());
+    let remove =
+        async |person, path: &str| server.ask(person, Method::DELETE, path, Value::Null).await;
+    assert_refused(&remove(&bob, &member).await, "NOT_FOUND");
+    assert_refused(&remove(&eve, &member).await, "FORBIDDEN");
+    assert_refused(&remove(&ada, &administrator).await, "CONFLICT");
+    assert_refused(&remove(&ada, "/api/v1/users/me").await, "CONFLICT");
+
+    assert_eq!(remove(&ada, &member).await.0, 204);
+    assert_refused(&remove(&ada, &member).await, "NOT_FOUND");
+    let members = server.read(&ada, "/api/v1/workspace/members").await;
+    assert_eq!(members["items"].as_array().unwrap().len(), 1);
+    let login = json!({"email": "eve@example.org", "password": PASSWORD});
+    let login = server
+        .request(Method::POST, "/api/v1/auth/login")
+        .json(&login);
+    assert_eq!(login.send().await.unwrap().status(), 401);
+    // Alone in her workspace, Ada may go too; her address is free again.
+    assert_eq!(remove(&ada, "/api/v1/users/me").await.0, 204);
+    server.register("ada@example.org").await;
+}

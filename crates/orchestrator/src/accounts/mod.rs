@@ -1,5 +1,6 @@
 //! Accounts: registering, logging in, staying logged in, leaving.
 
+mod erase;
 mod invite;
 mod login;
 mod logout;

@@ -1,16 +1,17 @@
-//! GET `/api/v1/workspace/members`, PATCH `/api/v1/workspace/members/{user_id}`.
+//! GET `/api/v1/workspace/members`, PATCH and DELETE `/api/v1/workspace/members/{user_id}`.
 
 use crate::{
     extract::{ApiJson, ApiPath, ApiQuery},
     operation::{Access, Operation},
     problem::{Code, Problem},
-    reply::{Json, Page},
+    reply::{Json, NoContent, Page},
     wire::{self, ListQuery},
 };
 use actix_web::http::Method;
 use jiff::Timestamp;
 use mainstay_domain::{Role, User, UserId, UserStatus};
 use mainstay_identity::Permission;
+use mainstay_orchestrator::Orchestrator;
 use mainstay_persistence::{Accounts, Call, DbError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -121,6 +122,21 @@ pub(crate) fn update() -> Operation {
     )
 }
 
+pub(crate) fn remove() -> Operation {
+    Operation::new(
+        Method::DELETE,
+        "/api/v1/workspace/members/{user_id}",
+        "workspace.remove_member",
+        Access::Requires(Permission::ManageMembers),
+        erase,
+    )
+    .summary("Remove a member and erase what is theirs")
+    .description(
+        "Their account, sessions, conversations, agents and answers go for good; audit, usage and          decisions keep an id that leads nowhere. To keep what they did, disable the account \
+         instead. 409 under a legal hold and for the last active administrator of others.",
+    )
+}
+
 async fn all(
     call: Call,
     accounts: Accounts,
@@ -154,4 +170,13 @@ async fn patch(
         )),
         other => Ok(Json(other?.into())),
     }
+}
+
+async fn erase(
+    call: Call,
+    orchestrator: Orchestrator,
+    ApiPath(id): ApiPath<UserId>,
+) -> Result<NoContent, Problem> {
+    orchestrator.erase_person(&call, id).await?;
+    Ok(NoContent)
 }
