@@ -143,7 +143,10 @@ async fn a_slow_answer_is_waited_for_as_long_as_it_moves() {
             first_millis: 0,
             event_millis: 60,
         });
-        let client = build(single(kind, &upstream));
+        let mut settings = single(kind, &upstream);
+        settings.timeouts.first_token_ms = 500;
+        settings.timeouts.idle_ms = 500;
+        let client = build(settings);
         let heard = hear(&mut client.stream(&ask("a b c d e f"), soon()).await.unwrap()).await;
         let finished = heard.finished.unwrap();
         assert_eq!(finished.text, "Scripted answer to: a b c d e f");

@@ -182,7 +182,7 @@ async fn a_long_retry_after_is_told_at_once_and_remembered() {
         assert_eq!(error.kind(), ErrorKind::RateLimited);
         assert_eq!(error.retry_after(), Some(Duration::from_secs(30)));
         assert!(
-            began.elapsed() < Duration::from_secs(1),
+            began.elapsed() < Duration::from_secs(4),
             "it must not wait for what cannot be"
         );
 
@@ -241,7 +241,7 @@ async fn a_provider_that_hangs_costs_its_time_limit_and_not_the_deadline() {
         let began = Instant::now();
         let error = client.stream(&ask("x"), soon()).await.unwrap_err();
         assert!(error.is_timeout() && !error.is_truncated());
-        assert!(began.elapsed() < Duration::from_secs(2));
+        assert!(began.elapsed() < Duration::from_secs(5));
         assert_eq!(upstream.request_count(), 1, "what hangs is not asked twice");
     }
 }
@@ -265,7 +265,7 @@ async fn the_deadline_bounds_everything_and_leaves_time_for_the_fallback() {
     settings.timeouts.first_token_ms = 60_000;
     settings.timeouts.total_ms = 60_000;
     let answer = build(settings.clone())
-        .complete(&ask("x"), within(Duration::from_millis(900)))
+        .complete(&ask("x"), within(Duration::from_secs(3)))
         .await
         .unwrap();
     assert_eq!(answer.provider, "spare");
@@ -279,7 +279,7 @@ async fn the_deadline_bounds_everything_and_leaves_time_for_the_fallback() {
         .unwrap_err();
     assert!(error.is_timeout());
     assert!(
-        began.elapsed() < Duration::from_millis(1_500),
+        began.elapsed() < Duration::from_secs(3),
         "{:?}",
         began.elapsed()
     );

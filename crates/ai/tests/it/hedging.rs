@@ -8,7 +8,7 @@ use mainstay_testkit::upstream::{Ended, Fault, Pace, ScriptedUpstream};
 use crate::{ask, build, chain, hear, soon, upstream};
 
 const SLOW: Pace = Pace {
-    first_millis: 250,
+    first_millis: 1_000,
     event_millis: 0,
 };
 
@@ -30,7 +30,7 @@ async fn the_quicker_one_answers_and_the_slower_one_is_stopped_and_reported() {
     let began = Instant::now();
     let heard = hear(&mut client.stream(&ask("x"), soon()).await.unwrap()).await;
     assert!(
-        began.elapsed() < Duration::from_millis(300),
+        began.elapsed() < Duration::from_millis(1_200),
         "{:?}",
         began.elapsed()
     );
@@ -68,7 +68,9 @@ async fn a_whole_answer_is_hedged_too_and_the_first_may_still_win() {
 #[tokio::test]
 async fn who_answers_in_time_is_not_hedged() {
     let (main, spare) = (upstream().await, upstream().await);
-    assert_eq!(answered_by(&build(hedged(&main, &spare))).await, "main");
+    let mut settings = hedged(&main, &spare);
+    settings.models[0].hedge_after_ms = Some(1_400);
+    assert_eq!(answered_by(&build(settings)).await, "main");
     assert_eq!(spare.request_count(), 0);
 }
 
@@ -96,7 +98,7 @@ async fn the_failure_of_one_leaves_the_race_to_the_other() {
 async fn hedges_stay_within_their_budget() {
     let (main, spare) = (upstream().await, upstream().await);
     main.set_pace(Pace {
-        first_millis: 80,
+        first_millis: 300,
         event_millis: 0,
     });
     let mut settings = hedged(&main, &spare);

@@ -46,7 +46,8 @@ fn provider(name: &str, kind: ProviderKind, upstream: &ScriptedUpstream) -> Prov
     ProviderConfig::new(name, kind, KEY).at(url)
 }
 
-/// Short waits, so that a test of a wait is short.
+/// Short waits, so that a test of a wait is short, and long enough for a good
+/// answer on a machine that runs every test at once.
 fn config(providers: Vec<ProviderConfig>, models: Vec<ModelConfig>) -> Config {
     Config {
         providers,
@@ -59,9 +60,9 @@ fn config(providers: Vec<ProviderConfig>, models: Vec<ModelConfig>) -> Config {
         },
         timeouts: Timeouts {
             connect_ms: 1_000,
-            first_token_ms: 400,
-            idle_ms: 400,
-            total_ms: 5_000,
+            first_token_ms: 1_500,
+            idle_ms: 1_500,
+            total_ms: 10_000,
         },
         ..Config::default()
     }
@@ -114,7 +115,7 @@ fn within(time: Duration) -> CallOptions {
 }
 
 fn soon() -> CallOptions {
-    within(Duration::from_secs(5))
+    within(Duration::from_secs(10))
 }
 
 /// What a stream came to.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mainstay_ai::{AttemptOutcome, CallOptions, ErrorKind, RetryConfig};
+use mainstay_ai::{AttemptOutcome, CallOptions, ErrorKind, RetryConfig, Timeouts};
 use mainstay_resilience::ManualClock;
 use mainstay_testkit::upstream::Fault;
 
@@ -61,7 +61,10 @@ async fn a_provider_that_hangs_opens_its_breaker() {
     let (main, spare) = (upstream().await, upstream().await);
     main.set_fault(Fault::hang());
     let mut settings = chain(&main, &spare);
-    settings.timeouts.first_token_ms = 50;
+    settings.providers[0].timeouts = Some(Timeouts {
+        first_token_ms: 50,
+        ..settings.timeouts
+    });
     let client = build(settings);
     for _ in 0..5 {
         crate::hear(&mut client.stream(&ask("x"), soon()).await.unwrap()).await;

@@ -95,7 +95,7 @@ async fn the_cheapest_goes_first_and_an_unknown_price_last() {
 async fn the_quickest_goes_first_once_everyone_was_tried() {
     let (slow, quick) = (upstream().await, upstream().await);
     slow.set_pace(Pace {
-        first_millis: 150,
+        first_millis: 700,
         event_millis: 0,
     });
     let settings = config(
