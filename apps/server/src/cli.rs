@@ -26,7 +26,7 @@ enum Command {
     /// Run the server until it is told to stop.
     Serve(Serve),
     /// Bring the database's schema up to date, and end.
-    Migrate(From),
+    Migrate(Migrate),
     /// Make the first administrator and a demo workspace, as far as they are
     /// missing, and print the credentials as JSON.
     Seed(Seed),
@@ -56,6 +56,15 @@ struct Serve {
     /// The port; short for `--set server.port=N`.
     #[arg(long)]
     port: Option<u16>,
+}
+
+#[derive(Debug, Args)]
+struct Migrate {
+    #[command(flatten)]
+    from: From,
+    /// Only say what would be applied, and change nothing.
+    #[arg(long)]
+    plan: bool,
 }
 
 #[derive(Debug, Args)]
@@ -93,7 +102,14 @@ pub(crate) fn run() -> Result<ExitCode> {
             }
             run_server(settings)
         }
-        Command::Migrate(from) => migrate(&from.load()?),
+        Command::Migrate(migration) => {
+            let settings = migration.from.load()?;
+            if migration.plan {
+                plan(&settings)
+            } else {
+                migrate(&settings)
+            }
+        }
         Command::Seed(seed) => {
             let settings = seed.from.load()?;
             run_seed(&settings, &seed.email)
@@ -165,6 +181,19 @@ fn migrate(settings: &Settings) -> Result<ExitCode> {
     install_tls()?;
     briefly(startup::migrate(settings, system_clock()))?;
     print("the schema is up to date\n")
+}
+
+fn plan(settings: &Settings) -> Result<ExitCode> {
+    install_tls()?;
+    let pending = briefly(startup::migration_plan(settings, system_clock()))?;
+    if pending.is_empty() {
+        return print("nothing to apply; the schema is up to date\n");
+    }
+    let lines: Vec<String> = pending
+        .iter()
+        .map(|(version, name)| format!("V{version} {name}\n"))
+        .collect();
+    print(&lines.concat())
 }
 
 fn run_seed(settings: &Settings, email: &str) -> Result<ExitCode> {

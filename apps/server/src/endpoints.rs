@@ -5,6 +5,7 @@ pub(crate) mod ai;
 pub(crate) mod auth;
 pub(crate) mod cache;
 pub(crate) mod conversations;
+pub(crate) mod events;
 pub(crate) mod governance;
 pub(crate) mod knowledge;
 pub(crate) mod personas;

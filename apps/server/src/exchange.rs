@@ -1,7 +1,11 @@
 //! One request on its way through the server: what the pipeline found out
 //! about it, and the services that it may use.
 
-use crate::{problem::Code, problem::Problem, services::Services};
+use crate::{
+    pipeline::trace,
+    problem::{Code, Problem},
+    services::Services,
+};
 use actix_web::{HttpRequest, dev::Payload};
 use mainstay_domain::{Caller, CorrelationId, Principal};
 use mainstay_persistence::Call;
@@ -54,6 +58,14 @@ impl Exchange {
 }
 
 impl Exchange {
+    /// The W3C trace that this belongs to, for whoever works for it elsewhere:
+    /// our own span where spans are exported, else what the client sent.
+    pub(crate) fn traceparent(&self) -> Option<String> {
+        let exports = self.services.settings.telemetry.otlp_endpoint.is_some();
+        let sent = self.header(trace::HEADER);
+        trace::onwards(sent, exports)
+    }
+
     /// What repositories and use cases are called with.
     pub(crate) fn call(&self) -> Result<Call, Problem> {
         Ok(Call {

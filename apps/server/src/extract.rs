@@ -33,7 +33,7 @@ where
     }
 
     fn document(reads: &mut Reads) {
-        reads.body = Some(|generator| generator.subschema_for::<T>());
+        reads.body = Some(schemars::SchemaGenerator::subschema_for::<T>);
     }
 }
 

@@ -27,6 +27,7 @@ pub mod settings;
 mod sse;
 pub mod startup;
 pub mod telemetry;
+mod topics;
 mod wire;
 mod ws;
 

@@ -73,7 +73,7 @@ impl Replies {
         self.all.push(Answers {
             status,
             content_type: "application/json",
-            schema: Some(|generator| generator.subschema_for::<T>()),
+            schema: Some(schemars::SchemaGenerator::subschema_for::<T>),
         });
     }
 
@@ -182,7 +182,7 @@ impl Operation {
         self.replies.all.push(Answers {
             status: status.as_u16(),
             content_type,
-            schema: Some(|generator| generator.subschema_for::<String>()),
+            schema: Some(schemars::SchemaGenerator::subschema_for::<String>),
         });
         self
     }

@@ -3,8 +3,8 @@
 
 use crate::{
     endpoints::{
-        agents, ai, auth, cache, conversations, governance, knowledge, personas, system, usage,
-        users, workspace,
+        agents, ai, auth, cache, conversations, events, governance, knowledge, personas, system,
+        usage, users, workspace,
     },
     operation::Operation,
     ws,
@@ -51,6 +51,8 @@ pub(crate) fn table() -> Vec<Operation> {
         conversations::cancel::operation(),
         conversations::stream::operation(),
         ws::operation(),
+        events::stream::operation(),
+        events::poll::operation(),
     ];
     table.extend(knowledge::operations());
     table.extend(workspace::operations());

@@ -30,6 +30,7 @@ use std::{
     net::IpAddr,
     sync::{Arc, atomic::AtomicUsize},
 };
+use tokio::sync::Semaphore;
 
 /// Everything that requests are answered with.
 pub(crate) struct Services {
@@ -60,6 +61,9 @@ pub(crate) struct Services {
     pub cache: Cache,
     pub orchestrator: Orchestrator,
     pub hub: Hub,
+    /// Places for requests that wait for events. There are fewer than for
+    /// requests as such, so that waiting never takes the place of work.
+    pub polls: Semaphore,
     pub admission: Admission<IpAddr, UserId>,
 }
 

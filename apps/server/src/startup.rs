@@ -9,7 +9,7 @@ mod listener;
 mod seed;
 mod store;
 
-pub use seed::{Seeded, migrate, seed};
+pub use seed::{Seeded, migrate, migration_plan, seed};
 
 use crate::{
     connections::Connections,
@@ -38,6 +38,7 @@ use std::{
     sync::{Arc, atomic::AtomicUsize},
     time::Duration,
 };
+use tokio::sync::Semaphore;
 
 /// How long the disk tier may take to write what it still holds.
 const FLUSH: Duration = Duration::from_secs(5);
@@ -165,6 +166,7 @@ impl Server {
                 erasure: database.erasure(),
                 cache: cache.clone(),
                 models,
+                used: answers::token_counter(&metrics),
                 runs: Runs::new(RunsConfig::default(), clock.clone()),
                 hasher: answers::hasher(&settings, &vault)?,
                 issuer: TokenIssuer::new(tokens, Arc::clone(&keys)),
@@ -223,6 +225,7 @@ impl Server {
             cache: cache.clone(),
             orchestrator,
             hub,
+            polls: Semaphore::new((settings.limits.max_in_flight / 4).max(1)),
             admission,
         });
         let (handle, served) = listener::serve(listener, &settings, services, &connections)?;

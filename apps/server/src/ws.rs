@@ -11,7 +11,6 @@ mod close;
 mod frames;
 mod guard;
 mod session;
-mod topics;
 mod writer;
 
 use crate::{
@@ -30,9 +29,10 @@ use actix_web::{
 };
 use bytes::Bytes;
 use close::Close;
+use frames::ToClient;
 use futures_util::Stream;
 use guard::Guarded;
-use mainstay_realtime::QueueConfig;
+use mainstay_realtime::{QueueConfig, Reason};
 use std::pin::Pin;
 
 const PROTOCOL: &str = "mainstay.v1";
@@ -73,7 +73,9 @@ async fn connect(exchange: Exchange, payload: web::Payload) -> Result<HttpRespon
     let connection = Connection::of(&http);
     let (ended, ending) = tokio::sync::oneshot::channel();
     // Both tasks hold what must stay on this worker: the socket's two halves.
-    actix_web::rt::spawn(writer::write(session, queue, connection, ending));
+    let clock = exchange.services.clone();
+    let now = move || clock.now();
+    actix_web::rt::spawn(writer::write(session, queue, connection, ending, now));
     let exchange = exchange.clone();
     actix_web::rt::spawn(async move {
         let services = exchange.services.clone();
@@ -83,7 +85,13 @@ async fn connect(exchange: Exchange, payload: web::Payload) -> Result<HttpRespon
             _ if services.readiness.report().status == Overall::Stopping => {
                 Close::restarting(services.admission.reconnect_delay())
             }
-            Err(refused) => Close::refused(&refused),
+            Err(refused) => {
+                if matches!(refused.reason, Reason::Capacity | Reason::Paused) {
+                    // Full, so that it must not wait; the Close says the rest.
+                    let _ = outbox.data(ToClient::degraded(&services.now().to_string()));
+                }
+                Close::refused(&refused)
+            }
             Ok(slot) => {
                 session::Session::new(exchange, slot, outbox.clone(), oversized)
                     .run(messages)

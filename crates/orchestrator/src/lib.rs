@@ -39,7 +39,7 @@ pub use event::{AnswerEvent, Failure};
 pub use execution::ExecutionStream;
 pub use personas::Suggestion;
 pub use question::Ask;
-pub use services::{Handles, RunKey};
+pub use services::{Handles, RunKey, TokenObserver};
 
 use directory::Directory;
 use mainstay_resilience::Backoff;

@@ -1,17 +1,18 @@
 //! The model as a use case may hold it: with a ceiling that it cannot exceed.
 
-use crate::Error;
+use crate::{Error, question::Question, services::Services};
 use mainstay_ai::{CallOptions, ChatRequest, ChatResponse, ChatStream, Client, OnInterruption};
 use mainstay_domain::{Tokens, Usd};
 use mainstay_resilience::Deadline;
 
 /// A model client that was granted one question and a ceiling. It can only be
-/// made by [`BudgetedModel::grant`], which refuses what the ceiling cannot pay.
+/// made by [`Services::grant`], which refuses what the ceiling cannot pay.
 #[derive(Debug)]
 pub(crate) struct BudgetedModel<'a> {
     client: &'a Client,
     request: &'a ChatRequest,
     reserved: Option<Usd>,
+    traceparent: Option<&'a str>,
 }
 
 /// What a ceiling does to a request.
@@ -66,11 +67,7 @@ pub(crate) fn fit(client: &Client, request: &ChatRequest, ceiling: Usd) -> Fit {
 
 impl<'a> BudgetedModel<'a> {
     /// Grants `request`, which [`fit`] has made affordable.
-    pub(crate) fn grant(
-        client: &'a Client,
-        request: &'a ChatRequest,
-        ceiling: Usd,
-    ) -> Result<Self, Error> {
+    fn grant(client: &'a Client, request: &'a ChatRequest, ceiling: Usd) -> Result<Self, Error> {
         let reserved = match fit(client, request, ceiling) {
             Fit::Within(cost) => Some(cost),
             Fit::PriceUnknown => None,
@@ -85,7 +82,14 @@ impl<'a> BudgetedModel<'a> {
             client,
             request,
             reserved,
+            traceparent: None,
         })
+    }
+
+    /// Lets the provider know which trace its work belongs to.
+    fn within_trace(mut self, traceparent: Option<&'a str>) -> Self {
+        self.traceparent = traceparent;
+        self
     }
 
     /// The most that it will spend; `None` when the price is unknown.
@@ -98,9 +102,8 @@ impl<'a> BudgetedModel<'a> {
         &self,
         deadline: Deadline,
     ) -> Result<ChatResponse, mainstay_ai::AiError> {
-        self.client
-            .complete(self.request, CallOptions::within(deadline))
-            .await
+        let options = self.options(deadline);
+        self.client.complete(self.request, options).await
     }
 
     /// The answer as it is made; begins anew with another model when one breaks off.
@@ -110,15 +113,30 @@ impl<'a> BudgetedModel<'a> {
     ) -> Result<ChatStream, mainstay_ai::AiError> {
         let options = CallOptions {
             on_interruption: OnInterruption::Restart,
-            ..CallOptions::within(deadline)
+            ..self.options(deadline)
         };
         self.client.stream(self.request, options).await
+    }
+
+    fn options(&self, deadline: Deadline) -> CallOptions {
+        CallOptions {
+            traceparent: self.traceparent.map(str::to_owned),
+            ..CallOptions::within(deadline)
+        }
     }
 
     /// What `usage` costs with `model`; `None` when its price is unknown.
     pub(crate) fn cost(&self, model: &str, usage: &mainstay_ai::Usage) -> Option<Usd> {
         let nano = self.client.catalogue().cost(model, usage)?;
         Some(Usd::from_nano(nano.0))
+    }
+}
+
+impl Services {
+    /// The models for one question, within its ceiling and in its trace.
+    pub(crate) fn grant<'a>(&'a self, question: &'a Question) -> Result<BudgetedModel<'a>, Error> {
+        let model = BudgetedModel::grant(&self.models, &question.request, question.ceiling)?;
+        Ok(model.within_trace(question.traceparent.as_deref()))
     }
 }
 

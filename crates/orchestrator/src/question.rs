@@ -17,6 +17,8 @@ pub struct Ask {
     pub use_cache: bool,
     /// The most that it may cost, below the workspace's own ceiling.
     pub max_cost: Option<Usd>,
+    /// The W3C trace that it belongs to, handed on to the model's provider.
+    pub traceparent: Option<String>,
 }
 
 /// A question that governance has let pass, with everything that its answer depends on.
@@ -30,6 +32,8 @@ pub(crate) struct Question {
     /// The most that answering may cost.
     pub(crate) ceiling: Usd,
     pub(crate) decisions: Vec<Decision>,
+    /// Says nothing about the answer, and is no part of its key.
+    pub(crate) traceparent: Option<String>,
 }
 
 impl Question {
@@ -203,6 +207,7 @@ mod tests {
             prompt: prompt.to_owned(),
             ceiling: Usd::ZERO,
             decisions: Vec::new(),
+            traceparent: None,
         }
     }
 

@@ -4,7 +4,7 @@ use crate::{config::Config, directory::Directory, event::AnswerEvent, recorder::
 use jiff::Timestamp;
 use mainstay_ai::Client;
 use mainstay_cache::Cache;
-use mainstay_domain::{RunId, UserId};
+use mainstay_domain::{RunId, Tokens, UserId};
 use mainstay_identity::{PasswordHasher, TokenIssuer};
 use mainstay_persistence::{
     Accounts, Agents, CacheLog, Conversations, Decisions, Erasure, Executions, Knowledge, Messages,
@@ -12,7 +12,7 @@ use mainstay_persistence::{
 };
 use mainstay_realtime::Runs;
 use mainstay_resilience::{Backoff, Deadline, SharedClock};
-use std::time::Duration;
+use std::{fmt, sync::Arc, time::Duration};
 use tokio::runtime::Handle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
@@ -22,6 +22,31 @@ const PLAN_B: Duration = Duration::from_secs(3);
 
 /// A run is found by its owner and its id, so that nobody watches another's.
 pub type RunKey = (UserId, RunId);
+
+type Hear = dyn Fn(&str, Tokens) + Send + Sync;
+
+/// Hears of every use of a model: the model's own name, and the tokens that its
+/// provider counted, or that were counted here when the provider did not say.
+/// It is called on the way of an answer, so it must not wait.
+#[derive(Clone)]
+pub struct TokenObserver(Arc<Hear>);
+
+impl TokenObserver {
+    /// An observer that calls `hear`.
+    pub fn new(hear: impl Fn(&str, Tokens) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(hear))
+    }
+
+    pub(crate) fn hear(&self, model: &str, tokens: Tokens) {
+        (self.0)(model, tokens);
+    }
+}
+
+impl fmt::Debug for TokenObserver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TokenObserver")
+    }
+}
 
 /// The narrowed handles that the use cases may use, and nothing wider: none of
 /// them can write an audit row by itself, run SQL or reach another workspace.
@@ -62,6 +87,8 @@ pub struct Handles {
     pub cache_log: CacheLog,
     /// The models.
     pub models: Client,
+    /// Hears what models used, by failed and cancelled attempts too.
+    pub used: TokenObserver,
     /// Answers that are being written.
     pub runs: Runs<RunKey, AnswerEvent>,
     /// Password hashing.

@@ -58,7 +58,7 @@ impl From<Agent> for AgentBody {
             id: agent.id.uuid(),
             name: agent.name.into(),
             kind: agent.kind.0.into(),
-            persona_id: agent.persona_id.map(|id| id.uuid()),
+            persona_id: agent.persona_id.map(mainstay_domain::PersonaId::uuid),
             conversation_id: agent.conversation_id.uuid(),
             state: agent.state.as_str(),
             version: agent.version,
@@ -262,7 +262,7 @@ async fn execute(
     ApiJson(body): ApiJson<SayRequest>,
 ) -> Result<HttpResponse, Problem> {
     let said = orchestrator
-        .instruct(&call, id, &body.into_saying()?)
+        .instruct(&call, id, &body.into_saying(exchange.traceparent())?)
         .await?;
     answer(&exchange, &call, &messages, said).await
 }

@@ -39,8 +39,10 @@ impl From<Conversation> for ConversationBody {
         Self {
             id: conversation.id.uuid(),
             title: conversation.title,
-            persona_id: conversation.persona_id.map(|id| id.uuid()),
-            agent_id: conversation.agent_id.map(|id| id.uuid()),
+            persona_id: conversation
+                .persona_id
+                .map(mainstay_domain::PersonaId::uuid),
+            agent_id: conversation.agent_id.map(mainstay_domain::AgentId::uuid),
             version: conversation.version,
             created_at: conversation.created_at,
             updated_at: conversation.updated_at,
@@ -91,14 +93,14 @@ impl From<Message> for MessageBody {
         Self {
             id: message.id.uuid(),
             conversation_id: message.conversation_id.uuid(),
-            run_id: message.run_id.map(|id| id.uuid()),
+            run_id: message.run_id.map(mainstay_domain::RunId::uuid),
             role: match message.role {
                 MessageRole::User => "user",
                 MessageRole::Assistant => "assistant",
             },
             status: message.status.as_str(),
             content: message.content,
-            provenance: message.provenance.map(|from| from.as_str()),
+            provenance: message.provenance.map(mainstay_domain::Provenance::as_str),
             citations: message.citations.into_iter().map(Into::into).collect(),
             persona_ids: message.persona_ids.iter().map(|id| id.uuid()).collect(),
             model: message.model,

@@ -73,7 +73,7 @@ impl From<AuditRecord> for RecordBody {
         Self {
             id: record.id.uuid(),
             at: record.at,
-            actor_id: record.actor_id.map(|id| id.uuid()),
+            actor_id: record.actor_id.map(mainstay_domain::UserId::uuid),
             action: record.action,
             target_type: record.target_type,
             target_id: record.target_id,

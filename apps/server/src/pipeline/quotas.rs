@@ -159,6 +159,16 @@ impl Quotas {
         }
     }
 
+    /// Charges a principal for a question over a socket, as for a request.
+    ///
+    /// # Errors
+    /// RATE_LIMITED when it has used up its requests.
+    pub(crate) fn question(&self, principal: &Principal) -> Result<(), Problem> {
+        let mut shown = Shown::default();
+        self.per_hour.check(&principal.user_id, &mut shown)?;
+        self.per_minute.check(&principal.user_id, &mut shown)
+    }
+
     /// Charges an address for a registration.
     ///
     /// # Errors

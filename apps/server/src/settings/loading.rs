@@ -10,7 +10,8 @@ pub struct Sources {
     /// The file's name, for messages, and its text.
     pub file: Option<(String, String)>,
     /// Environment variables; those that begin with `MAINSTAY__` are read,
-    /// with `__` between levels, such as `MAINSTAY__SERVER__PORT`.
+    /// with `__` between levels, such as `MAINSTAY__SERVER__PORT`, and where no
+    /// model provider is configured the vendors' own, such as `OPENAI_API_KEY`.
     pub environment: Vec<(String, String)>,
     /// Keys set on the command line, such as `("server.port", "9000")`.
     pub flags: Vec<(String, String)>,
@@ -34,6 +35,12 @@ impl Sources {
             (None, Some((file, _))) => file.clone(),
             (None, None) => "the defaults".to_owned(),
         }
+    }
+
+    /// An environment variable.
+    fn variable(&self, name: &str) -> Option<String> {
+        let found = self.environment.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.clone())
     }
 
     fn file_name(&self) -> String {
@@ -81,7 +88,7 @@ pub fn load(sources: &Sources) -> Result<Settings, SettingsError> {
     let composed = builder
         .build()
         .map_err(|error| whole(format!("not valid TOML: {error}")))?;
-    let settings: Settings = serde_path_to_error::deserialize(composed).map_err(|error| {
+    let mut settings: Settings = serde_path_to_error::deserialize(composed).map_err(|error| {
         let (key, reason) = explain(&error);
         SettingsError {
             wrong: vec![Wrong {
@@ -91,6 +98,9 @@ pub fn load(sources: &Sources) -> Result<Settings, SettingsError> {
             }],
         }
     })?;
+    settings.ai = settings
+        .ai
+        .or_from_environment(|name| sources.variable(name));
     let wrong: Vec<Wrong> = settings
         .findings()
         .into_iter()
@@ -212,6 +222,42 @@ mod tests {
         .unwrap_err();
         let keys: Vec<&str> = error.wrong.iter().map(|w| w.key.as_str()).collect();
         assert_eq!(keys, ["server.drain_seconds", "limits.max_in_flight"]);
+    }
+
+    #[test]
+    fn the_vendors_variables_configure_models_where_nothing_else_does() {
+        let environment = [
+            ("ANTHROPIC_API_KEY", "a-key"),
+            ("ANTHROPIC_BASE_URL", "http://127.0.0.1:1"),
+            ("OPENAI_API_KEY", "o-key"),
+            ("OPENAI_BASE_URL", "http://127.0.0.1:2/v1"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let mut sources = Sources {
+            environment: environment.to_vec(),
+            ..Sources::default()
+        };
+        let providers = load(&sources).unwrap().ai.0.providers;
+        let known: Vec<_> = providers
+            .iter()
+            .map(|provider| (&*provider.name, provider.base_url.as_deref()))
+            .collect();
+        assert_eq!(
+            known,
+            [
+                ("anthropic", Some("http://127.0.0.1:1")),
+                ("openai", Some("http://127.0.0.1:2/v1")),
+            ]
+        );
+        sources.file = file(
+            "[[ai.providers]]\nname = \"own\"\nkind = \"openai\"\napi_key = \"k\"\n\
+             [[ai.models]]\nname = \"m\"\ndeployments = [{provider = \"own\", model = \"m\"}]",
+        )
+        .file;
+        let settings = load(&sources).unwrap();
+        assert_eq!(settings.ai.0.providers.len(), 1, "the file wins");
+        assert_eq!(settings.ai.0.providers[0].name, "own");
+        assert!(load(&Sources::default()).unwrap().ai.0.providers.is_empty());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use mainstay_ai::Client;
 use mainstay_cache::{Cache, EncryptionKey, TierStats, WarmConfig};
 use mainstay_encryption::Vault;
 use mainstay_identity::{PasswordConfig, PasswordHasher, Pepper};
-use mainstay_orchestrator::{Config, RegistrationPolicy};
+use mainstay_orchestrator::{Config, RegistrationPolicy, TokenObserver};
 use mainstay_redis::{Redis, State};
 use mainstay_resilience::SharedClock;
 
@@ -142,6 +142,20 @@ pub(super) fn models(
         }
     });
     Ok(client)
+}
+
+/// Counts what models use, as their providers bill it.
+pub(super) fn token_counter(metrics: &Metrics) -> TokenObserver {
+    let counter = metrics.ai_token_usage.clone();
+    TokenObserver::new(move |model, tokens| {
+        for (kind, count) in [
+            ("input", tokens.input),
+            ("output", tokens.output),
+            ("cached", tokens.cached),
+        ] {
+            counter.with_label_values(&[model, kind]).inc_by(count);
+        }
+    })
 }
 
 /// Password hashing with the deployment's pepper.

@@ -73,8 +73,7 @@ pub(super) fn serve(
                 let services = Arc::clone(&services);
                 async move {
                     let _busy = Connection::of(&http).map(|connection| connection.busy());
-                    let response = pipeline::serve(services, http, payload.into_inner()).await;
-                    response
+                    pipeline::serve(services, http, payload.into_inner()).await
                 }
             }))
     })

@@ -98,6 +98,27 @@ pub async fn migrate(settings: &Settings, clock: SharedClock) -> Result<(), Star
     Ok(())
 }
 
+/// What [`migrate`] would apply, without changing anything: versions and names.
+///
+/// # Errors
+/// When the database cannot be asked, or its schema cannot be used.
+pub async fn migration_plan(
+    settings: &Settings,
+    clock: SharedClock,
+) -> Result<Vec<(i32, String)>, StartError> {
+    let vault = store::vault(settings)?;
+    let database = store::database(settings, &clock, &vault)?;
+    let planned = database.migration_plan().await;
+    database.close();
+    let pending = planned
+        .map_err(|error| part("database")(&error))?
+        .map_err(|error| part("database")(&error))?;
+    Ok(pending
+        .into_iter()
+        .map(|migration| (migration.version, migration.name))
+        .collect())
+}
+
 /// Starts the database. Unlike a server, a command does not wait for ever.
 async fn ready(database: Database) -> Result<Database, StartError> {
     match tokio::time::timeout(START, database.start()).await {

@@ -161,7 +161,7 @@ pub fn describe() -> Result<String, prometheus::Error> {
                 metric
                     .get_label()
                     .iter()
-                    .map(|label| label.name())
+                    .map(prometheus::proto::LabelPair::name)
                     .collect()
             })
             .unwrap_or_default();

@@ -3,26 +3,61 @@
 use super::frames::ToClient;
 use crate::wire::{DecisionBody, Dollars, DoneBody, TokensBody};
 use jiff::Timestamp;
-use mainstay_orchestrator::{AnswerEvent, ExecutionStream, Failure};
+use mainstay_orchestrator::{AnswerEvent, ExecutionStream, Failure, Watched};
 use mainstay_realtime::Outbox;
 use serde_json::{Value, json};
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// Follows an answer and hands its steps to the connection, until it ends, is
-/// cancelled, or the connection takes no more. Dropping the stream ends the work.
+/// How long a question of its own is worked on after its connection has gone.
+/// Its deadline ends most of them long before.
+const UNWATCHED: Duration = Duration::from_secs(300);
+
+/// Where the steps of an answer are handed to.
+pub(super) struct Told {
+    pub outbox: Outbox<ToClient>,
+    pub reply_to: Option<String>,
+}
+
+/// Follows a run of a conversation until it ends or the connection takes no
+/// more. The run itself goes on without us.
+pub(super) async fn follow_run(
+    run_id: Uuid,
+    mut watched: Watched,
+    told: Told,
+    now: impl Fn() -> Timestamp,
+) {
+    let Told { outbox, reply_to } = told;
+    while let Some((seq, step)) = watched.next().await {
+        let frame = frame(step, run_id, seq, &now().to_string(), reply_to.as_deref());
+        if outbox.data(frame).is_err() {
+            return;
+        }
+    }
+}
+
+/// Follows the answer to a question of its own until it ends or is cancelled.
+/// Dropping the stream would end the work, so it is read on for a while after
+/// the connection has gone: what was paid for is recorded and found again.
 pub(super) async fn follow(
     mut answer: ExecutionStream,
-    outbox: Outbox<ToClient>,
-    reply_to: Option<String>,
+    told: Told,
     cancelled: CancellationToken,
     now: impl Fn() -> Timestamp,
 ) {
+    let Told { outbox, reply_to } = told;
     let run_id = answer.id;
     let mut seq = 0;
+    let unwatched = async {
+        outbox.closed().await;
+        tokio::time::sleep(UNWATCHED).await;
+    };
+    tokio::pin!(unwatched);
     loop {
         let step = tokio::select! {
             step = answer.next() => step,
+            () = &mut unwatched => return,
             () = cancelled.cancelled() => {
                 let failure = json!({"run_id": run_id, "code": "CANCELLED", "detail": "the run was cancelled", "retryable": false});
                 let _ = outbox.data(ToClient::reply("error", &now().to_string(), &failure, reply_to.as_deref()));
@@ -32,9 +67,8 @@ pub(super) async fn follow(
         let Some(step) = step else { return };
         seq += 1;
         let frame = frame(step, run_id, seq, &now().to_string(), reply_to.as_deref());
-        if outbox.data(frame).is_err() {
-            return;
-        }
+        // Refused once the connection has gone, and then nobody reads it.
+        let _ = outbox.data(frame);
     }
 }
 

@@ -1,9 +1,13 @@
 //! The frames of `mainstay.v1`.
 
-use crate::{endpoints::ai::execute::ExecuteRequest, problem::Problem};
+use crate::{
+    endpoints::{ai::execute::ExecuteRequest, conversations::say::SayRequest, events},
+    problem::Problem,
+};
+use mainstay_domain::ConversationId;
 use mainstay_realtime::{Epoch, Frame, Position};
 use secrecy::SecretString;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -71,7 +75,16 @@ impl After {
     }
 }
 
-/// Reads a frame. An `ask` is the body of `/ai/execute` with `type` and `id`
+/// What an `ask` asks for.
+#[derive(Debug)]
+pub(super) enum Asked {
+    /// A question of its own, as the body of `/ai/execute`.
+    Once(ExecuteRequest),
+    /// Something said in a conversation, as the body of its `messages`.
+    Said(ConversationId, SayRequest),
+}
+
+/// Reads a frame. An `ask` is a body of the HTTP interface with `type` and `id`
 /// added, so these two are taken off before the rest is read as that body.
 pub(super) fn read(text: &[u8]) -> Result<FromClient, Problem> {
     let mut value: Value = crate::extract::parse_json(text)?;
@@ -94,8 +107,24 @@ pub(super) fn read(text: &[u8]) -> Result<FromClient, Problem> {
     })
 }
 
-/// A question without its envelope, checked like the body of `/ai/execute`.
-pub(super) fn question(value: Value) -> Result<ExecuteRequest, Problem> {
+/// A question without its envelope, checked like the body that it is. One
+/// with a `conversation_id` is said in that conversation.
+pub(super) fn question(mut value: Value) -> Result<Asked, Problem> {
+    let conversation = value
+        .as_object_mut()
+        .and_then(|fields| fields.remove("conversation_id"));
+    let Some(conversation) = conversation else {
+        return body(&value).map(Asked::Once);
+    };
+    let id = conversation.as_str().and_then(|text| text.parse().ok());
+    let id = id.ok_or_else(|| Problem::field("/conversation_id", "must be a UUID"))?;
+    Ok(Asked::Said(id, body(&value)?))
+}
+
+fn body<T>(value: &Value) -> Result<T, Problem>
+where
+    T: DeserializeOwned + garde::Validate<Context = ()>,
+{
     let bytes = value.to_string();
     crate::extract::parse_json(bytes.as_bytes()).and_then(crate::extract::checked)
 }
@@ -146,6 +175,16 @@ impl ToClient {
             seq: None,
             reply_to,
         })
+    }
+
+    /// There is no place for another socket: what to do instead.
+    pub(super) fn degraded(timestamp: &str) -> Self {
+        let data = json!({
+            "mode": "polling",
+            "poll_url": events::poll::PATH,
+            "interval_ms": events::poll::INTERVAL.as_millis() as u64,
+        });
+        Self::reply("degraded", timestamp, &data, None)
     }
 
     pub(super) fn envelope(envelope: &Envelope<'_>) -> Self {
@@ -256,8 +295,21 @@ mod tests {
             panic!("not an ask");
         };
         assert_eq!(id.as_deref(), Some("2"));
-        assert_eq!(question(asked).unwrap().prompt, "hi");
+        let Asked::Once(once) = question(asked).unwrap() else {
+            panic!("not a question of its own");
+        };
+        assert_eq!(once.prompt, "hi");
         let wrong = question(json!({"prompt": "hi", "volume": 11})).unwrap_err();
         assert_eq!(wrong.code(), crate::problem::Code::ValidationError);
+        let id = "0193e2a0-0000-7000-8000-000000000001";
+        let said = question(json!({"conversation_id": id, "content": "And then?"})).unwrap();
+        assert!(matches!(said, Asked::Said(conversation, _) if conversation.to_string() == id));
+        for wrong in [
+            json!({"conversation_id": 7, "content": "hi"}),
+            json!({"conversation_id": id, "prompt": "hi"}),
+            json!({"content": "hi"}),
+        ] {
+            assert!(question(wrong.clone()).is_err(), "{wrong}");
+        }
     }
 }

@@ -1,17 +1,21 @@
 //! The reading side of a connection, and its state.
 
 use super::{
-    ask,
+    ask::{self, Told},
     close::Close,
-    frames::{self, Envelope, FromClient, ToClient, Wanted},
+    frames::{self, Asked, FromClient, ToClient, Wanted},
     guard::Oversized,
-    topics,
 };
-use crate::{exchange::Exchange, problem::Problem};
+use crate::{
+    exchange::Exchange,
+    problem::{Code, Problem},
+    topics::{self, EventBody},
+};
 use actix_ws::{AggregatedMessage, AggregatedMessageStream};
 use jiff::Timestamp;
 use mainstay_domain::{Caller, UserId};
-use mainstay_identity::Verified;
+use mainstay_identity::{Permission, Verified};
+use mainstay_orchestrator::{ExecutionStream, Watched};
 use mainstay_persistence::Call;
 use mainstay_realtime::{Delivery, Listener, Outbox, Slot};
 use mainstay_resilience::{Deadline, Quota, RateLimiter};
@@ -29,6 +33,14 @@ const PONG: Duration = Duration::from_secs(8);
 const FRAMES: Quota = Quota::per(Duration::from_secs(1), 20).burst(100);
 /// Questions of one connection that may be answered at once.
 const MAX_RUNS: usize = 16;
+
+/// An answer that was begun.
+enum Answering {
+    /// To a question of its own.
+    Once(ExecutionStream),
+    /// In a conversation: the run.
+    Run(Uuid, Watched),
+}
 
 /// A connection's state.
 pub(super) struct Session {
@@ -103,7 +115,7 @@ impl Session {
                 _ = pings.tick() => {
                     let silence = services.clock.now().saturating_sub(self.last_sign);
                     if silence > period + PONG || self.outbox.control(ToClient::Ping).is_err() {
-                        return Close::normal();
+                        return Close::silent();
                     }
                 }
                 () = tokio::time::sleep(patience) => {
@@ -212,9 +224,7 @@ impl Session {
             FromClient::Unsubscribe { id, topics } => self.unsubscribe(id.as_deref(), &topics),
             FromClient::Ask { id, question } => self.ask(&call, id, question).await,
             FromClient::Cancel { run_id } => {
-                if let Some(run) = self.runs.remove(&run_id) {
-                    run.cancel();
-                }
+                self.cancel(&call, run_id);
                 Ok(())
             }
         }
@@ -281,69 +291,91 @@ impl Session {
         self.runs.retain(|_, run| !run.is_cancelled());
         if self.runs.len() >= MAX_RUNS {
             let problem = Problem::new(
-                crate::problem::Code::RateLimited,
+                Code::RateLimited,
                 "too many questions of this connection are being answered",
             );
             return self.problem(&problem, id.as_deref());
         }
-        let ask = frames::question(question).and_then(|question| question.into_ask());
-        let started = match ask {
-            Ok(ask) => {
-                let orchestrator = self.exchange.services.orchestrator.clone();
-                let started = orchestrator.execute_stream(call, &ask).await;
-                started.map_err(Problem::from)
-            }
-            Err(problem) => Err(problem),
-        };
-        let answer = match started {
-            Ok(answer) => answer,
-            Err(problem) => return self.problem(&problem, id.as_deref()),
-        };
-        let run = CancellationToken::new();
-        self.runs.insert(answer.id, run.clone());
-        let services = self.exchange.services.clone();
-        let outbox = self.outbox.clone();
-        services.clone().spawner.spawn(async move {
-            ask::follow(answer, outbox, id, run.clone(), || services.now()).await;
-            // Marks the run as over, so that its place is given to another.
-            run.cancel();
-        });
+        match self.begin(call, question).await {
+            Ok(answer) => self.follow(answer, id),
+            Err(problem) => self.problem(&problem, id.as_deref())?,
+        }
         Ok(())
+    }
+
+    /// Charges the question like one over HTTP, and begins to answer it.
+    async fn begin(&self, call: &Call, question: Value) -> Result<Answering, Problem> {
+        let services = &self.exchange.services;
+        services.quotas.question(call.principal())?;
+        let question = frames::question(question)?;
+        let permission = match question {
+            Asked::Once(_) => Permission::Execute,
+            Asked::Said(..) => Permission::WriteConversations,
+        };
+        topics::demand(call.principal(), permission)?;
+        let traceparent = self.exchange.traceparent();
+        match question {
+            Asked::Once(question) => {
+                let ask = question.into_ask(traceparent)?;
+                let answer = services.orchestrator.execute_stream(call, &ask).await?;
+                Ok(Answering::Once(answer))
+            }
+            Asked::Said(conversation, said) => {
+                let saying = said.into_saying(traceparent)?;
+                let said = services
+                    .orchestrator
+                    .say(call, conversation, &saying)
+                    .await?;
+                Ok(Answering::Run(
+                    said.run_id.uuid(),
+                    Watched::Run(said.events),
+                ))
+            }
+        }
+    }
+
+    fn follow(&mut self, answer: Answering, reply_to: Option<String>) {
+        let run = CancellationToken::new();
+        let services = self.exchange.services.clone();
+        let told = Told {
+            outbox: self.outbox.clone(),
+            reply_to,
+        };
+        match answer {
+            Answering::Once(answer) => {
+                self.runs.insert(answer.id, run.clone());
+                services.clone().spawner.spawn(async move {
+                    ask::follow(answer, told, run.clone(), || services.now()).await;
+                    // Marks it as over, so that its place is given to another.
+                    run.cancel();
+                });
+            }
+            Answering::Run(id, watched) => {
+                self.runs.insert(id, run.clone());
+                services.clone().spawner.spawn(async move {
+                    ask::follow_run(id, watched, told, || services.now()).await;
+                    run.cancel();
+                });
+            }
+        }
+    }
+
+    /// Stops an answer: a run of any of one's conversations, or a question of
+    /// this connection.
+    fn cancel(&mut self, call: &Call, id: Uuid) {
+        let orchestrator = &self.exchange.services.orchestrator;
+        if !orchestrator.cancel_run(call, id.into())
+            && let Some(run) = self.runs.remove(&id)
+        {
+            run.cancel();
+        }
     }
 
     /// Hands an event of a topic on, under the client's name for it.
     fn deliver(&self, delivery: &Delivery) -> Result<(), mainstay_realtime::Closed> {
-        let timestamp = self.now().to_string();
-        let frame = match delivery {
-            Delivery::Event(event) => {
-                let data: Value = serde_json::from_slice(&event.data).unwrap_or_default();
-                ToClient::envelope(&Envelope {
-                    r#type: &event.kind,
-                    timestamp: &timestamp,
-                    data: &data,
-                    topic: Some(public(&event.topic)),
-                    epoch: Some(event.position.epoch.to_string()),
-                    seq: Some(event.position.seq),
-                    reply_to: None,
-                })
-            }
-            Delivery::Lagged {
-                topic,
-                epoch,
-                from,
-                to,
-                ..
-            } => ToClient::envelope(&Envelope {
-                r#type: "gap",
-                timestamp: &timestamp,
-                data: &json!({"from": from, "to": to}),
-                topic: Some(public(topic)),
-                epoch: Some(epoch.to_string()),
-                seq: Some(*to),
-                reply_to: None,
-            }),
-        };
-        self.outbox.data(frame)
+        let event = EventBody::new(delivery, self.now());
+        let text = serde_json::to_string(&event).unwrap_or_default();
+        self.outbox.data(ToClient::Text(text))
     }
 
     fn say(&self, kind: &str, data: &Value, reply_to: Option<&str>) -> Result<(), Close> {
@@ -360,20 +392,4 @@ impl Session {
         });
         self.say("error", &data, reply_to)
     }
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        // Nobody reads along any more.
-        for run in self.runs.values() {
-            run.cancel();
-        }
-    }
-}
-
-/// The client's name of a hub topic: without the workspace.
-fn public(hub_topic: &str) -> &str {
-    hub_topic
-        .split_once('/')
-        .map_or(hub_topic, |(_, topic)| topic)
 }

@@ -3,6 +3,7 @@
 use super::{close::Close, frames::ToClient};
 use crate::connections::Connection;
 use actix_ws::{Closed, Session};
+use jiff::Timestamp;
 use mainstay_realtime::{CloseReason, SendQueue};
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::oneshot, time::timeout};
@@ -19,6 +20,7 @@ pub(super) async fn write(
     mut queue: SendQueue<ToClient>,
     connection: Option<Arc<Connection>>,
     ending: oneshot::Receiver<Close>,
+    now: impl Fn() -> Timestamp,
 ) {
     let mut reads = true;
     while let Some(frame) = queue.next().await {
@@ -37,11 +39,13 @@ pub(super) async fn write(
         drop(queue);
         ending.await.unwrap_or_else(|_| Close::normal())
     };
-    let told = reads
-        && matches!(
-            timeout(LAST_WORD, session.close(Some(close.frame()))).await,
-            Ok(Ok(()))
-        );
+    let farewell = async {
+        if let Some(bye) = close.bye(&now().to_string()) {
+            send(&mut session, bye).await?;
+        }
+        session.close(Some(close.frame())).await
+    };
+    let told = reads && matches!(timeout(LAST_WORD, farewell).await, Ok(Ok(())));
     if !told && let Some(connection) = connection {
         connection.cut();
     }

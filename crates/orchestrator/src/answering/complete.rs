@@ -27,7 +27,7 @@ impl Services {
         let response = match model.complete(deadline).await {
             Ok(response) => response,
             Err(error) => {
-                let spent = spent_on(model, error.attempts());
+                let spent = self.spent_on(model, error.attempts());
                 return Err((error, spent));
             }
         };
@@ -50,7 +50,7 @@ impl Services {
             citations: Vec::new(),
             persona_ids: question.persona_ids(),
             model: Some(response.model),
-            spent: spent_on(model, &response.attempts),
+            spent: self.spent_on(model, &response.attempts),
             decisions,
             degraded: false,
         })
@@ -67,14 +67,19 @@ impl Produced {
     }
 }
 
-/// What all attempts of a call used together: a failed one is billed too.
-pub(crate) fn spent_on(model: &BudgetedModel<'_>, attempts: &[AttemptReport]) -> Spent {
-    attempts
-        .iter()
-        .filter_map(|attempt| Some((attempt.model.as_str(), attempt.usage?)))
-        .fold(Spent::NOTHING, |sum, (name, usage)| {
-            sum.plus(tokens(&usage), model.cost(name, &usage))
-        })
+impl Services {
+    /// What all attempts of a call used together: a failed one is billed too.
+    /// To be asked once per call, since it tells the observer.
+    pub(crate) fn spent_on(&self, model: &BudgetedModel<'_>, attempts: &[AttemptReport]) -> Spent {
+        attempts
+            .iter()
+            .filter_map(|attempt| Some((attempt.model.as_str(), attempt.usage?)))
+            .fold(Spent::NOTHING, |sum, (name, usage)| {
+                let tokens = tokens(&usage);
+                self.used.hear(name, tokens);
+                sum.plus(tokens, model.cost(name, &usage))
+            })
+    }
 }
 
 impl Spent {

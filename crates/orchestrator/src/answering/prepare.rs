@@ -64,6 +64,7 @@ impl Services {
             request,
             prompt: found.prompt,
             decisions,
+            traceparent: ask.traceparent.clone(),
         })
     }
 

@@ -1,6 +1,6 @@
 //! An answer as it is made, shown piece by piece.
 
-use super::{Ending, Produced, Spent, complete::spent_on};
+use super::{Ending, Produced, Spent};
 use crate::{
     event::AnswerEvent,
     model::{BudgetedModel, tokens},
@@ -47,7 +47,7 @@ impl Services {
         };
         match self.listen(model, deadline, &mut shown).await {
             Listened::Finished(response) => {
-                produced.spent = spent_on(model, &response.attempts);
+                produced.spent = self.spent_on(model, &response.attempts);
                 produced.model = Some(response.model);
             }
             Listened::Stopped(stop, spent, name) => {
@@ -58,7 +58,7 @@ impl Services {
             Listened::Failed(error) => {
                 shown.withdraw().await;
                 let attempts = error.as_ref().map_or(&[][..], AiError::attempts);
-                let spent = spent_on(model, attempts);
+                let spent = self.spent_on(model, attempts);
                 return Heard::Failed(error, spent);
             }
         }
@@ -92,7 +92,7 @@ impl Services {
             let event = tokio::select! {
                 biased;
                 stop = shown.sink.stopped() => {
-                    let spent = spent_so_far(model, &stream, name.as_deref());
+                    let spent = self.spent_so_far(model, &stream, name.as_deref());
                     return Listened::Stopped(stop, spent, name);
                 }
                 event = stream.next() => event,
@@ -112,21 +112,31 @@ impl Services {
     }
 }
 
+impl Services {
+    /// What an unfinished stream has used: its provider bills it all the same.
+    fn spent_so_far(
+        &self,
+        model: &BudgetedModel<'_>,
+        stream: &ChatStream,
+        name: Option<&str>,
+    ) -> Spent {
+        let usage = stream.usage_so_far();
+        let tokens = tokens(&usage);
+        if let Some(name) = name {
+            self.used.hear(name, tokens);
+        }
+        Spent {
+            tokens,
+            cost: name.and_then(|name| model.cost(name, &usage)),
+        }
+    }
+}
+
 enum Listened {
     Finished(Box<ChatResponse>),
     Stopped(Stop, Spent, Option<String>),
     /// Without an error when a stream ended without saying why.
     Failed(Option<AiError>),
-}
-
-/// What an unfinished stream has used: its provider bills it all the same.
-fn spent_so_far(model: &BudgetedModel<'_>, stream: &ChatStream, name: Option<&str>) -> Spent {
-    let usage = stream.usage_so_far();
-    let cost = name.and_then(|name| model.cost(name, &usage));
-    Spent {
-        tokens: tokens(&usage),
-        cost,
-    }
 }
 
 /// What has been let through so far.

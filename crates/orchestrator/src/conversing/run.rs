@@ -5,7 +5,6 @@ use crate::{
     Error,
     answering::{Ending, Heard, Produced, Spent},
     event::{AnswerEvent, Failure},
-    model::BudgetedModel,
     question::Question,
     services::{RunKey, Services},
     sink::{AnswerSink, Stop},
@@ -69,8 +68,7 @@ impl Run {
         let mut spent = Spent::NOTHING;
         if services.models.has_models() {
             let question = &self.question;
-            let model =
-                BudgetedModel::grant(&services.models, &question.request, question.ceiling)?;
+            let model = services.grant(question)?;
             match services
                 .stream_model(&self.call, question, &model, sink)
                 .await

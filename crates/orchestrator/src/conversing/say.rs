@@ -16,6 +16,8 @@ pub struct Saying {
     pub persona_id: Option<PersonaId>,
     /// The most that the answer may cost, below the workspace's own ceiling.
     pub max_cost: Option<Usd>,
+    /// The W3C trace that it belongs to, handed on to the model's provider.
+    pub traceparent: Option<String>,
 }
 
 /// A run that answers.
@@ -70,6 +72,7 @@ impl Orchestrator {
             context: None,
             use_cache: false,
             max_cost: saying.max_cost,
+            traceparent: saying.traceparent.clone(),
         };
         let question = services.prepare(call, &ask, message_id.uuid()).await?;
         let begin = BeginRun {

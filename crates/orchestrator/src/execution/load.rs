@@ -1,7 +1,7 @@
 //! Below the cache: the record of an earlier answer, then the model.
 
 use super::{asking::Asking, ledger::Ledger};
-use crate::{Error, answering::Spent, model::BudgetedModel};
+use crate::{Error, answering::Spent};
 use mainstay_cache::Loaded;
 use mainstay_domain::Answer;
 use mainstay_persistence::DbError;
@@ -93,8 +93,7 @@ impl Asking {
             return Err(Missing::NoModel);
         }
         let question = &self.question;
-        let model = BudgetedModel::grant(&services.models, &question.request, question.ceiling)
-            .map_err(Missing::Refused)?;
+        let model = services.grant(question).map_err(Missing::Refused)?;
         let mut ledger = self.begin(model.reserved()).await.map_err(unrecordable)?;
         let produced = match services.model_answer(&self.call, question, &model).await {
             Ok(produced) => produced,

@@ -8,7 +8,6 @@ use crate::{
     Error, Orchestrator,
     answering::{Ending, Heard},
     event::{AnswerEvent, Failure},
-    model::BudgetedModel,
     question::Ask,
     sink::{AnswerSink, ClientSink},
 };
@@ -126,7 +125,8 @@ impl Asking {
             return Err((Missing::NoModel, None));
         }
         let question = &self.question;
-        let model = BudgetedModel::grant(&services.models, &question.request, question.ceiling)
+        let model = services
+            .grant(question)
             .map_err(|error| (Missing::Refused(error), None))?;
         let mut ledger = self
             .begin(model.reserved())

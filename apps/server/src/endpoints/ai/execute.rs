@@ -35,6 +35,10 @@ pub(crate) struct ExecuteRequest {
     /// Several personas that answer together; the first one leads.
     #[garde(length(min = 1, max = 5))]
     pub persona_ids: Option<Vec<Uuid>>,
+    /// How several personas answer. Default `combined`; of no consequence for one.
+    #[garde(skip)]
+    #[serde(default)]
+    pub mode: Mode,
     /// Text that the answer shall take into account.
     #[garde(length(chars, min = 1, max = 100_000))]
     pub context: Option<String>,
@@ -51,13 +55,25 @@ pub(crate) struct ExecuteRequest {
     pub max_cost_usd: Option<String>,
 }
 
+/// How several personas answer one question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Mode {
+    /// One answer, written once, that takes all of them into account; the
+    /// first one chooses the model.
+    #[default]
+    Combined,
+}
+
 const fn yes() -> bool {
     true
 }
 
 impl ExecuteRequest {
     /// The question as the use case takes it.
-    pub(crate) fn into_ask(self) -> Result<Ask, Problem> {
+    pub(crate) fn into_ask(self, traceparent: Option<String>) -> Result<Ask, Problem> {
+        // The one way there is; another one would be told apart here.
+        let Mode::Combined = self.mode;
         let prompt = |pointer: &'static str, text: String| {
             Prompt::parse(text).map_err(|error| Problem::field(pointer, error.to_string()))
         };
@@ -83,6 +99,7 @@ impl ExecuteRequest {
                 .max_cost_usd
                 .map(|text| wire::dollars("/max_cost_usd", &text))
                 .transpose()?,
+            traceparent,
         })
     }
 }
@@ -115,7 +132,7 @@ async fn execute(
     ApiJson(body): ApiJson<ExecuteRequest>,
 ) -> Result<HttpResponse, Problem> {
     let streams = body.stream;
-    let ask = body.into_ask()?;
+    let ask = body.into_ask(exchange.traceparent())?;
     if streams {
         let answer = orchestrator.execute_stream(&call, &ask).await?;
         return Ok(sse::respond(&exchange.http, events(answer, &exchange)));

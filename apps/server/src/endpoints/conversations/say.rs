@@ -37,7 +37,7 @@ pub(crate) struct SayRequest {
 }
 
 impl SayRequest {
-    pub(crate) fn into_saying(self) -> Result<Saying, Problem> {
+    pub(crate) fn into_saying(self, traceparent: Option<String>) -> Result<Saying, Problem> {
         Ok(Saying {
             content: Prompt::parse(self.content)
                 .map_err(|error| Problem::field("/content", error.to_string()))?,
@@ -46,6 +46,7 @@ impl SayRequest {
                 .max_cost_usd
                 .map(|text| wire::dollars("/max_cost_usd", &text))
                 .transpose()?,
+            traceparent,
         })
     }
 }
@@ -76,7 +77,8 @@ async fn say(
     ApiPath(id): ApiPath<ConversationId>,
     ApiJson(body): ApiJson<SayRequest>,
 ) -> Result<HttpResponse, Problem> {
-    let said = orchestrator.say(&call, id, &body.into_saying()?).await?;
+    let saying = body.into_saying(exchange.traceparent())?;
+    let said = orchestrator.say(&call, id, &saying).await?;
     answer(&exchange, &call, &messages, said).await
 }
 

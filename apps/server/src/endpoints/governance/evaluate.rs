@@ -80,6 +80,7 @@ async fn evaluate(
             .max_cost_usd
             .map(|it| wire::dollars("/max_cost_usd", &it))
             .transpose()?,
+        traceparent: None,
     };
     let rehearsal = orchestrator.rehearse(&call, &ask).await?;
     Ok(Json(Evaluation {
