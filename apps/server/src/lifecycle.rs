@@ -5,6 +5,9 @@
 //! spawned is awaited. The second signal, or the end of the drain's time, is
 //! *hard*: what is left is cut off.
 //!
+//! Between the two, when three quarters of the drain's time are over, it is
+//! *late*: what writes an answer ends it in order and stores what it has.
+//!
 //! Everything that outlives a request is spawned through a [`Spawner`]. It
 //! stands on the process's multi-thread runtime, never on one of actix's
 //! single-threaded workers, so that a slow worker cannot starve it, and a
@@ -31,6 +34,7 @@ pub enum Ending {
 #[derive(Debug, Clone)]
 pub struct Lifecycle {
     soft: CancellationToken,
+    late: CancellationToken,
     hard: CancellationToken,
     tasks: TaskTracker,
     runtime: Handle,
@@ -48,6 +52,7 @@ impl Lifecycle {
     pub fn new(runtime: Handle) -> Self {
         Self {
             soft: CancellationToken::new(),
+            late: CancellationToken::new(),
             hard: CancellationToken::new(),
             tasks: TaskTracker::new(),
             runtime,
@@ -66,6 +71,12 @@ impl Lifecycle {
     #[must_use]
     pub fn soft(&self) -> &CancellationToken {
         &self.soft
+    }
+
+    /// Cancelled when the drain is nearly over: end in order what goes on.
+    #[must_use]
+    pub fn late(&self) -> &CancellationToken {
+        &self.late
     }
 
     /// Cancelled when waiting is over: let go of everything.
@@ -94,6 +105,7 @@ impl Lifecycle {
     /// Ends all waiting.
     pub fn cut(&self) {
         self.soft.cancel();
+        self.late.cancel();
         self.hard.cancel();
     }
 
@@ -111,7 +123,7 @@ impl Lifecycle {
             biased;
             () = self.tasks.wait() => true,
             () = self.hard.cancelled() => false,
-            () = tokio::time::sleep(patience) => false,
+            () = self.wait_until_over(patience) => false,
         };
         // A second signal ends tasks too, and that is no orderly end.
         if finished && !self.hard.is_cancelled() {
@@ -122,6 +134,14 @@ impl Lifecycle {
         // Tasks that watch the hard token end at once; the runtime drops the rest.
         let _ = tokio::time::timeout(Duration::from_millis(200), self.tasks.wait()).await;
         Ending::Cut { unfinished }
+    }
+
+    /// Waits for `patience`, and says when most of it is gone.
+    async fn wait_until_over(&self, patience: Duration) {
+        let rest = patience / 4;
+        tokio::time::sleep(patience.saturating_sub(rest)).await;
+        self.late.cancel();
+        tokio::time::sleep(rest).await;
     }
 
     /// Turns SIGTERM and SIGINT into the two steps: the first begins the

@@ -173,7 +173,7 @@ impl Server {
                 instance_id: instance,
                 runtime: lifecycle.runtime().clone(),
                 tasks: lifecycle.tasks().clone(),
-                shutdown: lifecycle.soft().clone(),
+                shutdown: lifecycle.late().clone(),
             },
         )
         .map_err(|error| part("answers")(&error))?;
