@@ -1,9 +1,18 @@
 //! One answer from the first of several places that has it.
 
-use std::{fmt, future::Future, pin::Pin};
+use std::{
+    fmt,
+    future::{Future, poll_fn},
+    marker::PhantomData,
+    pin::{Pin, pin},
+    task::{Context, Poll, ready},
+};
+
+use pin_project_lite::pin_project;
 
 use crate::{
     ConfigError, Error, Name,
+    flat::Flat,
     observer::{Event, SharedObserver, Watch},
 };
 
@@ -42,15 +51,14 @@ pub struct Earlier<E> {
     pub outcome: StepOutcome<E>,
 }
 
-type StepFuture<'a, T, E> = Pin<Box<dyn Future<Output = Result<Found<T>, Error<E>>> + Send + 'a>>;
-
 /// An ordered list of steps that may answer: asked one after another until one
 /// does.
 ///
 /// The steps are futures, so that they may borrow what they need and are not
-/// begun before their turn. A step may carry policies of its own: give it a
-/// future that [`CircuitBreaker::run`](crate::CircuitBreaker::run) or a timeout
-/// has wrapped, with [`guarded`](Self::guarded).
+/// begun before their turn; nothing is boxed, and the chain is `Send` when its
+/// steps are. A step may carry policies of its own: give it a future that
+/// [`CircuitBreaker::run`](crate::CircuitBreaker::run) or a timeout has wrapped,
+/// with [`guarded`](Self::guarded).
 ///
 /// ```
 /// use mainstay_resilience::Chain;
@@ -71,54 +79,186 @@ type StepFuture<'a, T, E> = Pin<Box<dyn Future<Output = Result<Found<T>, Error<E
 /// # }
 /// ```
 #[must_use = "a chain does nothing before run"]
-pub struct Chain<'a, T, E> {
+pub struct Chain<T, E, S = NoSteps> {
     name: Name,
-    steps: Vec<(Name, StepFuture<'a, T, E>)>,
-    default: Option<Box<dyn FnOnce() -> T + Send + 'a>>,
+    steps: S,
     observer: Watch,
+    /// What the steps answer with.
+    answers: PhantomData<fn() -> Result<T, E>>,
 }
 
-impl<'a, T, E> Chain<'a, T, E> {
+/// The steps of a chain, in order. Implemented by what [`Chain::step`] and its
+/// like make of them.
+pub trait Steps<T, E>: sealed::Sealed {
+    /// Whether there are none.
+    const EMPTY: bool;
+
+    /// Asks the steps in turn, and notes in `earlier` what became of those that
+    /// did not answer. Not to be polled again once it is ready.
+    fn poll_ask(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        earlier: &mut Vec<Earlier<E>>,
+    ) -> Poll<Option<(T, Name)>>;
+}
+
+mod sealed {
+    /// Only this crate makes steps.
+    pub trait Sealed {}
+}
+
+/// The steps of a chain that has none yet.
+#[derive(Debug, Clone, Copy)]
+pub struct NoSteps;
+
+pin_project! {
+    /// One more step after others.
+    #[derive(Debug, Clone)]
+    pub struct Then<S, F> {
+        #[pin]
+        before: S,
+        // Whether those before have been asked in vain.
+        reached: bool,
+        name: Name,
+        #[pin]
+        future: F,
+    }
+}
+
+pin_project! {
+    /// The answer when no step has one.
+    #[derive(Debug, Clone)]
+    pub struct OrDefault<S, D> {
+        #[pin]
+        before: S,
+        value: Option<D>,
+    }
+}
+
+impl sealed::Sealed for NoSteps {}
+impl<S, F> sealed::Sealed for Then<S, F> {}
+impl<S, D> sealed::Sealed for OrDefault<S, D> {}
+
+// Written as polls and not as async functions: those of a trait make spawned
+// chains fail to compile ("implementation of `From` is not general enough").
+impl<T, E> Steps<T, E> for NoSteps {
+    const EMPTY: bool = true;
+
+    fn poll_ask(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        _: &mut Vec<Earlier<E>>,
+    ) -> Poll<Option<(T, Name)>> {
+        Poll::Ready(None)
+    }
+}
+
+impl<T, E, S, F, A> Steps<T, E> for Then<S, F>
+where
+    S: Steps<T, E>,
+    F: Future<Output = Result<A, Error<E>>>,
+    A: Into<Found<T>>,
+{
+    const EMPTY: bool = false;
+
+    fn poll_ask(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        earlier: &mut Vec<Earlier<E>>,
+    ) -> Poll<Option<(T, Name)>> {
+        let this = self.project();
+        if !*this.reached {
+            if let Some(answer) = ready!(this.before.poll_ask(cx, earlier)) {
+                return Poll::Ready(Some(answer));
+            }
+            *this.reached = true;
+        }
+        let outcome = match ready!(this.future.poll(cx)).map(Into::into) {
+            Ok(Found::Hit(value)) => return Poll::Ready(Some((value, this.name.clone()))),
+            Ok(Found::Miss) => StepOutcome::Miss,
+            Err(error) => StepOutcome::Failed(error),
+        };
+        earlier.push(Earlier {
+            step: this.name.clone(),
+            outcome,
+        });
+        Poll::Ready(None)
+    }
+}
+
+impl<T, E, S, D> Steps<T, E> for OrDefault<S, D>
+where
+    S: Steps<T, E>,
+    D: FnOnce() -> T,
+{
+    const EMPTY: bool = false;
+
+    fn poll_ask(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        earlier: &mut Vec<Earlier<E>>,
+    ) -> Poll<Option<(T, Name)>> {
+        let this = self.project();
+        let answer = ready!(this.before.poll_ask(cx, earlier));
+        Poll::Ready(answer.or_else(|| {
+            let value = this.value.take()?;
+            Some((value(), Name::literal("default")))
+        }))
+    }
+}
+
+impl<T, E> Chain<T, E> {
     /// A chain without steps.
     pub fn new(name: impl Into<Name>) -> Self {
         Self {
             name: name.into(),
-            steps: Vec::new(),
-            default: None,
+            steps: NoSteps,
             observer: Watch::default(),
+            answers: PhantomData,
         }
     }
+}
 
+impl<T, E, S: Steps<T, E>> Chain<T, E, S> {
     /// Asks `future` next; `None` is a miss.
-    pub fn step<A>(
-        self,
-        name: impl Into<Name>,
-        future: impl Future<Output = Result<A, E>> + Send + 'a,
-    ) -> Self
+    pub fn step<A, F>(self, name: impl Into<Name>, future: F) -> Chain<T, E, Then<S, Flat<F>>>
     where
+        F: Future<Output = Result<A, E>>,
         A: Into<Found<T>>,
     {
-        self.guarded(name, async { future.await.map_err(Error::Inner) })
+        self.guarded(name, Flat::new(future))
     }
 
     /// Asks `future` next, which policies guard already.
-    pub fn guarded<A>(
-        mut self,
-        name: impl Into<Name>,
-        future: impl Future<Output = Result<A, Error<E>>> + Send + 'a,
-    ) -> Self
+    pub fn guarded<A, F>(self, name: impl Into<Name>, future: F) -> Chain<T, E, Then<S, F>>
     where
+        F: Future<Output = Result<A, Error<E>>>,
         A: Into<Found<T>>,
     {
-        let future = async { future.await.map(Into::into) };
-        self.steps.push((name.into(), Box::pin(future)));
-        self
+        let name = name.into();
+        self.with(|before| Then {
+            before,
+            reached: false,
+            name,
+            future,
+        })
     }
 
     /// Answers with this when no step does; the source is then called `default`.
-    pub fn default(mut self, value: impl FnOnce() -> T + Send + 'a) -> Self {
-        self.default = Some(Box::new(value));
-        self
+    pub fn default<D: FnOnce() -> T>(self, value: D) -> Chain<T, E, OrDefault<S, D>> {
+        self.with(|before| OrDefault {
+            before,
+            value: Some(value),
+        })
+    }
+
+    fn with<N>(self, add: impl FnOnce(S) -> N) -> Chain<T, E, N> {
+        Chain {
+            name: self.name,
+            steps: add(self.steps),
+            observer: self.observer,
+            answers: PhantomData,
+        }
     }
 
     /// Tells `observer` when a later step answers, or none.
@@ -133,59 +273,34 @@ impl<'a, T, E> Chain<'a, T, E> {
     /// When no step answers and there is no default: what became of each.
     pub async fn run(self) -> Result<Answer<T, E>, NoAnswer<E>> {
         let mut earlier = Vec::new();
-        if self.steps.is_empty() && self.default.is_none() {
-            return Err(NoAnswer {
-                earlier,
-                empty: true,
+        let mut steps = pin!(self.steps);
+        let answer = poll_fn(|cx| steps.as_mut().poll_ask(cx, &mut earlier)).await;
+        let step = answer.as_ref().map(|(_, step)| step.as_str());
+        if !earlier.is_empty() {
+            self.observer.emit(&Event::Fallback {
+                by: &self.name,
+                step,
             });
         }
-        for (step, future) in self.steps {
-            let outcome = match future.await {
-                Ok(Found::Hit(value)) => {
-                    if !earlier.is_empty() {
-                        self.observer.emit(&Event::Fallback {
-                            by: &self.name,
-                            step: Some(&step),
-                        });
-                    }
-                    return Ok(Answer {
-                        value,
-                        source: step,
-                        earlier,
-                    });
-                }
-                Ok(Found::Miss) => StepOutcome::Miss,
-                Err(error) => StepOutcome::Failed(error),
-            };
-            earlier.push(Earlier { step, outcome });
-        }
-        let source = Name::literal("default");
-        self.observer.emit(&Event::Fallback {
-            by: &self.name,
-            step: self.default.as_ref().map(|_| source.as_str()),
-        });
-        match self.default {
-            Some(value) => Ok(Answer {
-                value: value(),
+        match answer {
+            Some((value, source)) => Ok(Answer {
+                value,
                 source,
                 earlier,
             }),
             None => Err(NoAnswer {
                 earlier,
-                empty: false,
+                empty: S::EMPTY,
             }),
         }
     }
 }
 
-impl<T, E> fmt::Debug for Chain<'_, T, E> {
+impl<T, E, S> fmt::Debug for Chain<T, E, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let steps: Vec<_> = self.steps.iter().map(|(name, _)| name).collect();
         f.debug_struct("Chain")
             .field("name", &self.name)
-            .field("steps", &steps)
-            .field("default", &self.default.is_some())
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

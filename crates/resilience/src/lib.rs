@@ -13,6 +13,7 @@ mod deadline;
 #[cfg(feature = "serde")]
 mod duration;
 mod error;
+mod flat;
 #[cfg(feature = "tokio")]
 mod hedge;
 #[cfg(feature = "metrics")]
@@ -43,12 +44,15 @@ pub use breaker::{
     Trip,
 };
 pub use bulkhead::{Bulkhead, BulkheadPermit, BulkheadSnapshot};
-pub use chain::{Answer, Chain, Earlier, Found, NoAnswer, StepOutcome};
+pub use chain::{
+    Answer, Chain, Earlier, Found, NoAnswer, NoSteps, OrDefault, StepOutcome, Steps, Then,
+};
 #[cfg(feature = "tokio")]
 pub use clock::TokioClock;
 pub use clock::{Clock, ManualClock, SharedClock, SystemClock, default_clock, system_clock};
 pub use deadline::Deadline;
 pub use error::{ConfigError, Error, Rejected, RejectedKind};
+pub use flat::Flat;
 #[cfg(feature = "tokio")]
 pub use hedge::{Hedge, HedgeBuilder};
 #[cfg(feature = "macros")]

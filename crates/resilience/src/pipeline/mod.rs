@@ -8,7 +8,6 @@ use std::{
     future::Future,
     pin::{Pin, pin},
     sync::{Arc, OnceLock},
-    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -19,6 +18,7 @@ use crate::{
     Attempt, BreakerSnapshot, Bulkhead, BulkheadSnapshot, CircuitBreaker, ConfigError, Deadline,
     Error, Event, Name, RateLimiter, Rejected, RejectedKind, Retry, RetryDecision, SharedObserver,
     TokioClock,
+    flat::Flat,
     observer::Watch,
     retry::decide as retry_guarded,
     sync::{Settings, nanos},
@@ -251,10 +251,8 @@ impl Pipeline {
         V: Into<Verdict>,
         Fut: Future<Output = Result<T, E>>,
     {
-        self.around_within(deadline, classify, |attempt| Flat {
-            future: operation(attempt),
-        })
-        .await
+        self.around_within(deadline, classify, |attempt| Flat::new(operation(attempt)))
+            .await
     }
 
     /// The same for an operation that answers with [`Error`] already, such as
@@ -498,23 +496,6 @@ fn judge<T, E, V: Into<Verdict>>(
         Err(Error::Inner(error)) => classify(Err(error)).into(),
         Err(Error::Timeout { .. }) => Verdict::failure(),
         Err(error) => Verdict::ignore().with_retry(retry_guarded(error, |_| RetryDecision::Stop)),
-    }
-}
-
-pin_project_lite::pin_project! {
-    /// Answers with the flat error what the future answers with its own.
-    struct Flat<F> {
-        #[pin]
-        future: F,
-    }
-}
-
-impl<T, E, F: Future<Output = Result<T, E>>> Future for Flat<F> {
-    type Output = Result<T, Error<E>>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let result = ready!(self.project().future.poll(cx));
-        Poll::Ready(result.map_err(Error::Inner))
     }
 }
 

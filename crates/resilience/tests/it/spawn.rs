@@ -96,6 +96,12 @@ async fn in_a_caller_that_is_not_send() {
         .await;
     assert!(result.is_ok());
     assert_eq!(count.get(), 1);
+    let answer = Chain::<_, ()>::new("local")
+        .step("shared", async { Ok(Some(Rc::clone(&count))) })
+        .run()
+        .await
+        .unwrap();
+    assert_eq!(answer.value().get(), 1);
 }
 
 #[test]
