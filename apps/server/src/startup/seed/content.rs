@@ -55,37 +55,37 @@ pub(super) struct DemoDocument {
     pub(super) text: &'static str,
 }
 
+macro_rules! page {
+    ($title:literal, $source:literal) => {
+        (
+            $title,
+            $source,
+            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../", $source)),
+        )
+    };
+}
+
+/// The project's own pages.
+const PAGES: [(&str, &str, &str); 9] = [
+    page!("Mainstay at a glance", "README.md"),
+    page!("Architecture of Mainstay", "docs/ARCHITECTURE.md"),
+    page!("The HTTP API of Mainstay", "docs/API.md"),
+    page!("Live events and streams of Mainstay", "docs/REALTIME.md"),
+    page!("Operating Mainstay", "docs/OPERATIONS.md"),
+    page!("The database of Mainstay", "docs/DATABASE.md"),
+    page!("Data protection in Mainstay", "docs/DATA-PROTECTION.md"),
+    page!("Logs of Mainstay", "docs/LOGGING.md"),
+    page!("Metrics of Mainstay", "docs/METRICS.md"),
+];
+
 /// The project's own pages, and one per error code.
 pub(super) fn documents() -> Vec<DemoDocument> {
-    let pages = [
-        (
-            "Mainstay at a glance",
-            "README.md",
-            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md")),
-        ),
-        (
-            "Architecture of Mainstay",
-            "docs/ARCHITECTURE.md",
-            include_str!(concat!(
-                env!("CARGO_MANIFEST_DIR"),
-                "/../../docs/ARCHITECTURE.md"
-            )),
-        ),
-        (
-            "Metrics of Mainstay",
-            "docs/METRICS.md",
-            include_str!(concat!(
-                env!("CARGO_MANIFEST_DIR"),
-                "/../../docs/METRICS.md"
-            )),
-        ),
-    ];
     let errors = Code::ALL.into_iter().map(|code| DemoDocument {
         title: format!("The error {}: {}", code.as_str(), code.title()),
         source: format!("docs/errors/{}.md", code.as_str()),
         text: code.page(),
     });
-    pages
+    PAGES
         .into_iter()
         .map(|(title, source, text)| DemoDocument {
             title: title.to_owned(),
