@@ -15,6 +15,7 @@
 //! - [`permits`]: what a role may do.
 
 mod api_key;
+mod hasher;
 mod issue;
 mod keys;
 mod keyset;
@@ -29,6 +30,7 @@ mod verified;
 mod verify;
 
 pub use api_key::{ApiKey, Scopes, UnknownScope};
+pub use hasher::{HashError, InvalidPasswordConfig, PasswordConfig, PasswordHasher, Pepper};
 pub use issue::{AccessToken, TokenConfig, TokenIssuer};
 pub use keys::{Jwk, Jwks, KeyError, SigningKey};
 pub use keyset::{KeyRotation, KeySet};
@@ -36,10 +38,7 @@ pub use opaque::{
     EmailToken, InvitationToken, MalformedToken, OpaqueToken, PasswordResetToken, Purpose,
     RefreshToken, TokenHash,
 };
-pub use password::{
-    HashError, InvalidPassword, InvalidPasswordConfig, Password, PasswordConfig, PasswordHasher,
-    Pepper,
-};
+pub use password::{InvalidPassword, Password};
 pub use permission::{Permission, permits};
 pub use random::RandomnessUnavailable;
 pub use revocation::{Revocation, Revocations};
