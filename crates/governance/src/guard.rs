@@ -75,6 +75,16 @@ impl StreamGuard {
         )
     }
 
+    /// Redacts what goes along with a question, such as what was said before,
+    /// and adds to `redactions`, so that one text has one placeholder in all.
+    pub fn redact(policy: &Policy, text: &str, redactions: &mut Redactions) -> String {
+        let mut guard = Self::at(policy, Hook::Before);
+        guard.redactions = std::mem::take(redactions);
+        let redacted = guard.whole(text);
+        *redactions = guard.into_redactions();
+        redacted
+    }
+
     /// Guards a whole text. Texts guarded one after the other share their
     /// placeholders.
     pub(crate) fn whole(&mut self, text: &str) -> String {

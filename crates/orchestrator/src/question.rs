@@ -2,7 +2,8 @@
 
 use aws_lc_rs::digest;
 use mainstay_ai::{ChatRequest, Message, Role};
-use mainstay_domain::{Decision, Persona, PersonaId, Principal, Prompt, Usd, Workspace};
+use mainstay_domain::{Answer, Decision, Persona, PersonaId, Principal, Prompt, Usd, Workspace};
+use mainstay_governance::Redactions;
 
 /// A question as a person or program asked it.
 #[derive(Debug, Clone)]
@@ -32,11 +33,22 @@ pub(crate) struct Question {
     /// The most that answering may cost.
     pub(crate) ceiling: Usd,
     pub(crate) decisions: Vec<Decision>,
+    /// What placeholders stand for. Answers are stored with placeholders, since
+    /// another question may differ only in them, and shown to the asker without.
+    pub(crate) redactions: Redactions,
     /// Says nothing about the answer, and is no part of its key.
     pub(crate) traceparent: Option<String>,
 }
 
 impl Question {
+    /// The answer as its asker may see it.
+    pub(crate) fn restored(&self, mut answer: Answer) -> Answer {
+        if !self.redactions.is_empty() {
+            answer.answer = self.redactions.restore(&answer.answer);
+        }
+        answer
+    }
+
     pub(crate) fn persona_ids(&self) -> Vec<PersonaId> {
         self.personas.iter().map(|persona| persona.id).collect()
     }
@@ -207,6 +219,7 @@ mod tests {
             prompt: prompt.to_owned(),
             ceiling: Usd::ZERO,
             decisions: Vec::new(),
+            redactions: Redactions::default(),
             traceparent: None,
         }
     }

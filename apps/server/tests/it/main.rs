@@ -5,14 +5,18 @@
     clippy::disallowed_methods,
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::panic,
     reason = "tests own their runtime and fail by panicking"
 )]
 
 mod accounts;
 mod agents;
 mod answers;
+mod asking;
 mod cache;
 mod cache_path;
+mod command;
+mod events;
 mod faults_stores;
 mod faults_upstream;
 mod generated;
@@ -23,7 +27,10 @@ mod http;
 mod knowledge;
 mod live;
 mod people;
+mod privacy;
 mod process;
+mod scrape;
 mod seed;
+mod sockets;
 mod team;
 mod usage;

@@ -8,8 +8,8 @@ use crate::{
     services::Services,
 };
 use mainstay_ai::AttemptReport;
-use mainstay_domain::{Provenance, Tokens, Usd, Verdict};
-use mainstay_governance::Policy;
+use mainstay_domain::{Decision, Hook, Provenance, Tokens, Usd, Verdict};
+use mainstay_governance::{Policy, StreamGuard};
 use mainstay_persistence::Call;
 
 impl Services {
@@ -31,16 +31,19 @@ impl Services {
                 return Err((error, spent));
             }
         };
-        let after = mainstay_governance::after(
-            &Policy::from(&question.workspace),
-            &response.text,
-            self.now(),
-        );
+        let policy = Policy::from(&question.workspace);
+        let mut guard = StreamGuard::answering(&policy, &question.redactions);
+        let mut text = guard.push(&response.text);
+        let (rest, found) = guard.finish(self.now());
+        text.push_str(&rest);
+        let denied = found.iter().any(|found| found.verdict == Verdict::Deny);
         let mut decisions = question.decisions.clone();
-        decisions.extend(after.decisions);
-        let denied = after.verdict == Verdict::Deny;
+        decisions.extend(found.into_iter().map(|found| Decision {
+            hook: Hook::After,
+            ..found
+        }));
         Ok(Produced {
-            text: if denied { String::new() } else { after.text },
+            text: if denied { String::new() } else { text },
             ending: if denied {
                 Ending::Denied
             } else {

@@ -64,6 +64,7 @@ impl Services {
             request,
             prompt: found.prompt,
             decisions,
+            redactions: found.redactions,
             traceparent: ask.traceparent.clone(),
         })
     }

@@ -10,7 +10,7 @@ use crate::{
 };
 use mainstay_ai::{AiError, ChatResponse, ChatStream, StreamEvent};
 use mainstay_domain::{Decision, Provenance, Verdict};
-use mainstay_governance::{Policy, StreamGuard};
+use mainstay_governance::{Policy, Redactions, Restorer, StreamGuard};
 use mainstay_persistence::Call;
 use mainstay_resilience::Deadline;
 
@@ -32,7 +32,7 @@ impl Services {
         sink: &mut S,
     ) -> Heard {
         let policy = Policy::from(&question.workspace);
-        let mut shown = Shown::new(&policy, sink);
+        let mut shown = Shown::new(&policy, &question.redactions, sink);
         let deadline = self.model_deadline(call.deadline);
         let mut produced = Produced {
             text: String::new(),
@@ -142,16 +142,22 @@ enum Listened {
 /// What has been let through so far.
 struct Shown<'a, S> {
     policy: &'a Policy,
+    redactions: &'a Redactions,
     guard: StreamGuard,
+    /// Puts back what the asker wrote, for the asker's eyes.
+    restorer: Restorer,
     sink: &'a mut S,
+    /// As it is stored, with placeholders.
     text: String,
 }
 
 impl<'a, S: AnswerSink> Shown<'a, S> {
-    fn new(policy: &'a Policy, sink: &'a mut S) -> Self {
+    fn new(policy: &'a Policy, redactions: &'a Redactions, sink: &'a mut S) -> Self {
         Self {
             policy,
-            guard: StreamGuard::new(policy),
+            redactions,
+            guard: StreamGuard::answering(policy, redactions),
+            restorer: Restorer::new(redactions),
             sink,
             text: String::new(),
         }
@@ -165,13 +171,21 @@ impl<'a, S: AnswerSink> Shown<'a, S> {
     async fn show(&mut self, safe: String) {
         if !safe.is_empty() {
             self.text.push_str(&safe);
-            self.sink.emit(AnswerEvent::Delta(safe)).await;
+            let restored = self.restorer.push(&safe);
+            self.tell(restored).await;
+        }
+    }
+
+    async fn tell(&mut self, text: String) {
+        if !text.is_empty() {
+            self.sink.emit(AnswerEvent::Delta(text)).await;
         }
     }
 
     /// Takes back what was shown; the answer begins again or is replaced.
     async fn withdraw(&mut self) {
-        self.guard = StreamGuard::new(self.policy);
+        self.guard = StreamGuard::answering(self.policy, self.redactions);
+        self.restorer = Restorer::new(self.redactions);
         if !self.text.is_empty() {
             self.text.clear();
             self.sink.emit(AnswerEvent::Reset).await;
@@ -180,7 +194,8 @@ impl<'a, S: AnswerSink> Shown<'a, S> {
 
     /// Shows what the guard still held and lets governance judge the whole.
     async fn close(mut self, now: jiff::Timestamp) -> (String, Vec<Decision>, Verdict) {
-        let guard = std::mem::replace(&mut self.guard, StreamGuard::new(self.policy));
+        let fresh = StreamGuard::answering(self.policy, self.redactions);
+        let guard = std::mem::replace(&mut self.guard, fresh);
         let (rest, decisions) = guard.finish(now);
         let verdict = decisions
             .iter()
@@ -191,6 +206,9 @@ impl<'a, S: AnswerSink> Shown<'a, S> {
             self.withdraw().await;
         } else {
             self.show(rest).await;
+            let fresh = Restorer::new(self.redactions);
+            let held = std::mem::replace(&mut self.restorer, fresh).finish();
+            self.tell(held).await;
         }
         for decision in &decisions {
             self.sink

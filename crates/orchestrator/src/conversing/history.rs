@@ -7,7 +7,7 @@ use crate::{
 };
 use mainstay_ai::Message as Turn;
 use mainstay_domain::{Message, MessageRole};
-use mainstay_governance::{Policy, before};
+use mainstay_governance::{Policy, StreamGuard};
 use std::collections::VecDeque;
 
 impl Services {
@@ -16,7 +16,6 @@ impl Services {
     /// redact in a question, it redacts here.
     pub(super) fn with_history(&self, question: &mut Question, earlier: &[Message]) {
         let policy = Policy::from(&question.workspace);
-        let now = self.now();
         let mut turns: VecDeque<Turn> = VecDeque::new();
         let mut left = self.config.history_characters;
         for message in earlier.iter().rev() {
@@ -24,12 +23,7 @@ impl Services {
                 break;
             };
             left = rest;
-            let asked = mainstay_governance::Question {
-                prompt: &message.content,
-                estimated_ceiling: Some(mainstay_domain::Usd::ZERO),
-                ..mainstay_governance::Question::default()
-            };
-            let text = before(&policy, &asked, now).prompt;
+            let text = StreamGuard::redact(&policy, &message.content, &mut question.redactions);
             turns.push_front(match message.role {
                 MessageRole::User => Turn::user(text),
                 MessageRole::Assistant => Turn::assistant(text),

@@ -73,7 +73,12 @@ impl Run {
                 .stream_model(&self.call, question, &model, sink)
                 .await
             {
-                Heard::Answer(produced) => return Ok(produced),
+                Heard::Answer(mut produced) => {
+                    // Nobody but the owner reads a conversation, so it is kept
+                    // as its owner sees it.
+                    produced.text = question.redactions.restore(&produced.text);
+                    return Ok(produced);
+                }
                 Heard::Failed(error, wasted) => {
                     if let Some(error) = error {
                         tracing::warn!(name: "model.failed", "{error}");

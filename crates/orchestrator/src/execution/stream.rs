@@ -78,17 +78,19 @@ impl Asking {
         sink: &mut ClientSink,
     ) -> Result<Option<Answer>, Error> {
         if use_cache && let Some(answer) = self.stored().await? {
+            let answer = self.question.restored(answer);
             sink.emit(AnswerEvent::Delta(answer.answer.clone())).await;
             return Ok(Some(answer));
         }
         let leader = Leader::default();
         match self.model_into(use_cache, sink).await {
-            Ok(told) => Ok(told),
+            Ok(told) => Ok(told.map(|answer| self.question.restored(answer))),
             Err((missing, ledger)) => {
                 if let Some(ledger) = ledger {
                     leader.reopen(ledger);
                 }
                 let answer = self.plan_b(&missing, &leader).await?;
+                let answer = self.question.restored(answer);
                 sink.emit(AnswerEvent::Delta(answer.answer.clone())).await;
                 Ok(Some(answer))
             }

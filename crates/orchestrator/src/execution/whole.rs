@@ -16,19 +16,25 @@ impl Orchestrator {
     /// marked degraded.
     pub async fn execute(&self, call: &Call, ask: &Ask) -> Result<Answer, Error> {
         let asking = self.asking(call, ask).await?;
-        if ask.use_cache {
-            return asking.through_cache().await;
-        }
-        let leader = Leader::default();
-        match asking.ask_model(&leader, None).await {
-            Ok(answer) => Ok(answer),
-            Err(missing) => asking.plan_b(&missing, &leader).await,
-        }
+        let answer = if ask.use_cache {
+            asking.through_cache().await
+        } else {
+            asking.afresh().await
+        };
+        answer.map(|answer| asking.question.restored(answer))
     }
 }
 
 impl Asking {
-    async fn through_cache(self) -> Result<Answer, Error> {
+    async fn afresh(&self) -> Result<Answer, Error> {
+        let leader = Leader::default();
+        match self.ask_model(&leader, None).await {
+            Ok(answer) => Ok(answer),
+            Err(missing) => self.plan_b(&missing, &leader).await,
+        }
+    }
+
+    async fn through_cache(&self) -> Result<Answer, Error> {
         let cache = &self.services.cache;
         let key = self.cache_key();
         if let Some(cached) = cache.get_hot(&key) {
