@@ -56,7 +56,7 @@ impl Keeping {
         match self {
             Self::WithOwner => "with its owner".to_owned(),
             Self::Transient => "at most a day".to_owned(),
-            Self::Days(setting) => format!("`retention.{setting}`"),
+            Self::Days(setting) => format!("`database.retention.{setting}`"),
             Self::Forever => "for good".to_owned(),
         }
     }

@@ -1,5 +1,6 @@
 //! How to reach the database, and how long anybody waits for it.
 
+use crate::repositories::retention::RetentionPolicy;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use std::{path::PathBuf, time::Duration};
@@ -45,6 +46,11 @@ pub struct Config {
     pub migration_lock_timeout_s: u64,
     /// The longest time of one migration, in seconds. Default 600.
     pub migration_timeout_s: u64,
+    /// How often housekeeping looks for drift, for what is past its retention
+    /// and for data keys to rewrap, in seconds. Default 300.
+    pub housekeeping_s: u64,
+    /// How long each kind of row is kept.
+    pub retention: RetentionPolicy,
     /// Certificates that may sign the server's, as a PEM file; without it the
     /// system's.
     pub tls_roots: Option<PathBuf>,
@@ -69,6 +75,8 @@ impl Default for Config {
             max_lifetime_s: 1_800,
             migration_lock_timeout_s: 60,
             migration_timeout_s: 600,
+            housekeeping_s: 300,
+            retention: RetentionPolicy::default(),
             tls_roots: None,
             pgbouncer: false,
         }
@@ -125,6 +133,7 @@ impl Config {
             ("breaker_failures", u64::from(self.breaker_failures)),
             ("breaker_open_ms", self.breaker_open_ms),
             ("max_lifetime_s", self.max_lifetime_s),
+            ("housekeeping_s", self.housekeeping_s),
             ("migration_lock_timeout_s", self.migration_lock_timeout_s),
             ("migration_timeout_s", self.migration_timeout_s),
         ] {

@@ -31,7 +31,7 @@ mod trail;
 
 pub use call::{Call, OpenCall};
 pub use config::{Config, ConfigError};
-pub use database::{Database, DatabaseStatus, Phase, PoolStatus, StartError};
+pub use database::{Database, DatabaseStatus, Housekeeping, Phase, PoolStatus, StartError};
 pub use error::DbError;
 pub use migrate::{Migration, SchemaError};
 pub use page::{Page, PageRequest};

@@ -12,10 +12,11 @@ const PERIOD: Duration = Duration::from_secs(1);
 
 impl Database {
     /// Keeps the minimum of connections open, replaces old ones one at a time,
-    /// notices when Postgres is back, and listens for other servers' events.
+    /// notices when Postgres is back, listens for other servers' events,
+    /// and keeps house.
     /// Runs until the database is closed; the caller spawns it.
     pub async fn maintain(&self) {
-        futures_util::future::join(self.tend(), self.0.listen()).await;
+        futures_util::future::join3(self.tend(), self.0.listen(), self.keep_house()).await;
     }
 
     async fn tend(&self) {

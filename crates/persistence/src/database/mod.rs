@@ -1,6 +1,7 @@
 //! The database manager: connections, starting, and the two ways to run SQL.
 
 mod connect;
+mod housekeep;
 mod lease;
 mod listen;
 mod maintain;
@@ -11,6 +12,7 @@ mod status;
 mod tests;
 mod transaction;
 
+pub use housekeep::Housekeeping;
 pub use start::StartError;
 pub use status::{DatabaseStatus, Phase, PoolStatus};
 
@@ -34,7 +36,7 @@ use status::Progress;
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -55,6 +57,7 @@ pub(crate) struct Inner {
     pub(crate) outbox_bell: Arc<Notify>,
     /// Whether other servers have not been told of such a commit yet.
     outbox_untold: AtomicBool,
+    housekeeping: Mutex<Option<Housekeeping>>,
     pub(crate) connector: Connector,
     /// Open while Postgres does not answer, so that nobody waits for it in vain.
     breaker: CircuitBreaker,
@@ -107,6 +110,7 @@ impl Database {
             email_index,
             outbox_bell,
             outbox_untold: AtomicBool::new(false),
+            housekeeping: Mutex::new(None),
             connector,
             breaker,
             retry,

@@ -3,16 +3,16 @@ CREATE FUNCTION v7(n bigint) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$
     SELECT (lpad(to_hex(1700000000000 + n * 500), 12, '0') || '7' || substr(md5(n::text), 1, 3)
             || '8' || substr(md5(n::text), 4, 15))::uuid $$;
 CREATE FUNCTION ws(n bigint) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$
-    SELECT ('00000000-0000-7000-8000-' || lpad((n % 50 + 1)::text, 12, '0'))::uuid $$;
+    SELECT ('00000000-0000-7000-8000-' || lpad((n % 500 + 1)::text, 12, '0'))::uuid $$;
 CREATE FUNCTION who(n bigint) RETURNS uuid LANGUAGE sql IMMUTABLE AS $$ SELECT md5('u' || n % 1000)::uuid $$;
 
-INSERT INTO workspaces SELECT ws(w), 'w' || w, 'moderate', 1, false, '{}', 1, now(), now() FROM generate_series(0, 49) w;
+INSERT INTO workspaces SELECT ws(w), 'w' || w, 'moderate', 1, false, '{}', 1, now(), now() FROM generate_series(0, 499) w;
 INSERT INTO users SELECT who(u), ws(u), '\x00', decode(md5('e' || u) || md5('f' || u), 'hex'), NULL, 'x', 'member', 'active', 1, now(), now()
     FROM generate_series(0, 999) u;
 INSERT INTO data_keys SELECT ws(u), who(u), 1 + (u > 990)::int, '\x00', now() FROM generate_series(0, 999) u;
 INSERT INTO personas SELECT v7(p), ws(p), 'p' || p, 'd', 's', NULL, NULL, 10, 1, NULL, now(), now() FROM generate_series(1, $SCALE / 4) p;
 INSERT INTO conversations SELECT v7(c * 50), ws(c), who(c), NULL, NULL, '\x00', 1, now(), now() FROM generate_series(0, $SCALE / 50 - 1) c;
-INSERT INTO agents SELECT v7(a), ws(a), who(a), 'a' || a, 'k', NULL, v7(a * 50), 'ready', 1, now(), now() FROM generate_series(0, $SCALE / 100) a;
+INSERT INTO agents SELECT v7(a), ws(a), who(a), 'a' || a, 'k', NULL, v7(a * 50), 'ready', 1, now(), now() FROM generate_series(0, $SCALE / 50 - 1) a;
 INSERT INTO messages (id, workspace_id, owner_id, conversation_id, run_id, role, status, instance_id, content_sealed, provenance, persona_ids, model,
         citations, input_tokens, output_tokens, cached_tokens, cost_nano, degraded, elapsed_ms, created_at, updated_at)
     SELECT v7(m), ws(m / 50), who(m / 50), v7(m / 50 * 50), CASE WHEN m % 2 = 1 THEN v7(m) END,
@@ -38,8 +38,8 @@ INSERT INTO sessions SELECT v7(s), ws(s), who(s), now(), now(), now() + interval
 INSERT INTO refresh_tokens SELECT decode(md5('t' || s) || md5('t' || s), 'hex'), ws(s), v7(s), now(), NULL FROM generate_series(0, $SCALE / 20) s;
 INSERT INTO idempotency_keys SELECT ws(i), who(i), decode(md5('i' || i) || md5('i' || i), 'hex'), decode(md5('i' || i) || md5('i' || i), 'hex'), v7(i),
     NULL, NULL, NULL, now(), now() + (i % 1000 - 5) * interval '1 minute' FROM generate_series(0, $SCALE / 10) i;
-INSERT INTO knowledge_documents SELECT v7(d), ws(d), 'doc ' || d, NULL, 'x', 1, now(), now() FROM generate_series(0, $SCALE / 200) d;
+INSERT INTO knowledge_documents SELECT v7(d), ws(3), 'doc ' || d, NULL, 'x', 1, now(), now() FROM generate_series(0, 1500) d;
 INSERT INTO knowledge_passages (workspace_id, document_id, ordinal, title, text)
-    SELECT ws(d), v7(d), p, 'doc ' || d, (SELECT string_agg('word' || abs(hashtext((d * 10 + p)::text || i::text)) % 5000, ' ') FROM generate_series(1, 60) i)
-    FROM generate_series(0, $SCALE / 200) d, generate_series(0, 3) p;
+    SELECT ws(3), v7(d), p, 'doc ' || d, (SELECT string_agg('word' || abs(hashtext((d * 10 + p)::text || i::text)) % 5000, ' ') FROM generate_series(1, 60) i)
+    FROM generate_series(0, 1500) d, generate_series(0, 3) p;
 ANALYZE;

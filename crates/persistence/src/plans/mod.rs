@@ -175,7 +175,7 @@ const LISTED: &[Listed] = &[
         what: "passages that answer a question",
         sql: knowledge::SEARCH,
         index: "knowledge_passages_search",
-        values: &[WS, "'word17 word18 word4711'", "5"],
+        values: &["ws(3)", "'word17 word18 word4711'", "5"],
     },
     Listed {
         what: "a claim of a key",
@@ -245,13 +245,23 @@ async fn every_listed_query_uses_its_index() {
     }
 }
 
+fn small() -> bool {
+    std::env::var_os("PLAN_MESSAGES").is_none()
+}
+
 /// The plan without knowledge of the values, which is what Postgres settles on
 /// for prepared statements, run once and undone.
 async fn explain(client: &mut Client, number: usize, listed: &Listed) -> String {
     let transaction = client.transaction().await.unwrap();
     transaction
         .batch_execute(&format!(
-            "SET LOCAL plan_cache_mode = force_generic_plan; PREPARE q{number} AS {}",
+            "SET LOCAL plan_cache_mode = force_generic_plan; {}; PREPARE q{number} AS {}",
+            if small() {
+                // Reading a small table whole is right, and tells nothing.
+                "SET LOCAL enable_seqscan = off"
+            } else {
+                ""
+            },
             listed.sql
         ))
         .await

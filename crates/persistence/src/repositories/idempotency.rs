@@ -74,7 +74,7 @@ WHERE workspace_id = $1 AND user_id = $2 AND claim_id = $3 AND status IS NULL";
 
 pub(crate) const SWEEP: &str = "
 DELETE FROM idempotency_keys WHERE ctid = ANY(ARRAY(
-    SELECT ctid FROM idempotency_keys WHERE expires_at <= $1 LIMIT 1000))";
+    SELECT ctid FROM idempotency_keys WHERE expires_at <= $1 ORDER BY expires_at LIMIT 1000))";
 
 impl Idempotency {
     /// Claims the caller's key for a request. `request_hash` is a SHA-256 over

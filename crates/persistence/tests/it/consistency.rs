@@ -2,8 +2,10 @@
 
 use crate::support::Fixture;
 use mainstay_domain::{AgentKind, AgentState, Name};
+use mainstay_encryption::Keyring;
 use mainstay_persistence::NewAgent;
 use mainstay_resilience::Deadline;
+use secrecy::{ExposeSecret, SecretString};
 use std::{collections::BTreeMap, time::Duration};
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -59,4 +61,43 @@ async fn what_drifted_is_reported_and_what_is_safe_is_repaired() {
     assert_eq!(agent.state, AgentState::Error);
     let charged = "SELECT count(*) FROM usage WHERE status = 'released' AND cost_nano = 7";
     assert_eq!(f.count(charged).await, 1);
+}
+
+#[tokio::test]
+async fn the_maintainer_keeps_house_by_itself() {
+    let f = Fixture::with(|config| config.housekeeping_s = 60).await;
+    let ada = f.person("ada@example.org").await;
+    let idempotency = f.db.idempotency();
+    idempotency.claim(&ada.call, "k", &[1; 32]).await.unwrap();
+    let text = SecretString::from(f.keyring.expose_secret());
+    let mut keyring = Keyring::from_text(&text).unwrap();
+    keyring.rotate().unwrap();
+    f.db.key_rotation().use_keyring(keyring);
+    let maintaining = tokio::spawn({
+        let db = f.db.clone();
+        async move { db.maintain().await }
+    });
+    assert_eq!(f.db.housekeeping(), None);
+    // Held time moves on in big steps until a round was due.
+    let kept = async {
+        loop {
+            f.clock.advance(HOUR);
+            if let Some(kept) = f.db.housekeeping() {
+                return kept;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let kept = tokio::time::timeout(Duration::from_secs(20), kept)
+        .await
+        .unwrap();
+    assert_eq!(kept.keys_to_rewrap, 0);
+    assert_eq!(
+        f.count("SELECT count(*) FROM data_keys WHERE wrapped_by = 2")
+            .await,
+        1
+    );
+    assert_eq!(f.count("SELECT count(*) FROM idempotency_keys").await, 0);
+    f.db.close();
+    maintaining.await.unwrap();
 }

@@ -216,6 +216,32 @@ async fn it_starts_when_postgres_comes_late_and_keeps_the_minimum_afterwards() {
 }
 
 #[tokio::test]
+async fn a_server_without_free_connections_is_survived_on_those_that_are_open() {
+    let postgres = PrivatePostgres::start().await.unwrap();
+    let (db, _) = database(hasty(&postgres.url()));
+    db.start().await.unwrap();
+    let mut greedy = Vec::new();
+    while let Ok((client, connection)) =
+        tokio_postgres::connect(&postgres.url(), tokio_postgres::NoTls).await
+    {
+        tokio::spawn(connection);
+        greedy.push(client);
+    }
+    // Two are open; the others cannot be opened, and those calls say so at once.
+    let calls = (0..4).map(|_| look_up(&db, "nobody@example.org"));
+    let began = Instant::now();
+    let outcomes = futures_util::future::join_all(calls).await;
+    assert!(began.elapsed() < Duration::from_secs(2));
+    let answered = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+    assert!(answered >= 2, "{outcomes:?}");
+    for refused in outcomes.into_iter().filter_map(Result::err) {
+        assert!(refused.is_unavailable(), "{refused:?}");
+    }
+    drop(greedy);
+    recovers(&db).await;
+}
+
+#[tokio::test]
 async fn a_lock_that_somebody_holds_is_not_waited_for_forever() {
     let f = Fixture::with(|config| config.lock_timeout_ms = 200).await;
     let ada = f.person("ada@example.org").await;
