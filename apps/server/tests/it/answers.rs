@@ -136,3 +136,28 @@ async fn a_repeated_request_with_its_key_is_replayed_and_another_body_is_refused
     let other = problem(create("Boats").await.unwrap()).await;
     assert_eq!(other["code"], "VALIDATION_ERROR");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_mode_is_one_that_is_known_and_the_trace_is_handed_on() {
+    let upstream = ScriptedUpstream::start().await.unwrap();
+    let server = TestServer::start_with(|s| with_upstream(s, &upstream)).await;
+    let ada = server.register("ada@example.org").await;
+    let ask = |mode: &str, trace: &str| {
+        server
+            .as_person(&ada, Method::POST, "/api/v1/ai/execute")
+            .header("traceparent", trace)
+            .json(&json!({"prompt": "Why?", "mode": mode, "use_cache": false}))
+            .send()
+    };
+    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let refused = problem(ask("duel", trace).await.unwrap()).await;
+    assert_eq!(refused["code"], "VALIDATION_ERROR");
+    assert_eq!(refused["errors"][0]["pointer"], "/mode", "{refused}");
+    let message = refused["errors"][0]["message"].as_str().unwrap();
+    assert!(message.contains("combined"), "{message}");
+    assert_eq!(ask("combined", trace).await.unwrap().status(), 200);
+    assert_eq!(ask("combined", "nonsense").await.unwrap().status(), 200);
+    let requests = upstream.requests();
+    assert_eq!(requests[0].headers["traceparent"], trace);
+    assert!(!requests[1].headers.contains_key("traceparent"));
+}

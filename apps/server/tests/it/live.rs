@@ -1,63 +1,15 @@
 //! The WebSocket as a client sees it.
 
-use crate::harness::{Person, TestServer, with_upstream};
+use crate::{
+    harness::{TestServer, with_upstream},
+    sockets::{close_code, connect, introduced, receive, send, to_the_end},
+};
 use futures_util::{SinkExt as _, StreamExt as _};
 use mainstay_testkit::upstream::ScriptedUpstream;
+use reqwest::Method;
 use serde_json::{Value, json};
-use tokio_tungstenite::{
-    MaybeTlsStream, WebSocketStream, connect_async,
-    tungstenite::{Message, client::IntoClientRequest as _},
-};
-
-type Socket = WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>;
-
-async fn connect(server: &TestServer) -> Socket {
-    let url = format!("ws://{}/ws", server.address());
-    let mut request = url.into_client_request().unwrap();
-    let protocol = "mainstay.v1".parse().unwrap();
-    request
-        .headers_mut()
-        .insert("sec-websocket-protocol", protocol);
-    connect_async(request).await.unwrap().0
-}
-
-async fn send(socket: &mut Socket, frame: Value) {
-    let text = frame.to_string();
-    socket.send(Message::text(text)).await.unwrap();
-}
-
-/// The next frame of `kind`; others are passed over.
-async fn receive(socket: &mut Socket, kind: &str) -> Value {
-    loop {
-        match socket.next().await.unwrap().unwrap() {
-            Message::Text(text) => {
-                let frame: Value = serde_json::from_str(&text).unwrap();
-                if frame["type"] == kind {
-                    return frame;
-                }
-                assert_ne!(frame["type"], "error", "{frame}");
-            }
-            Message::Ping(_) | Message::Pong(_) => {}
-            other => panic!("{other:?} instead of {kind}"),
-        }
-    }
-}
-
-async fn close_code(socket: &mut Socket) -> u16 {
-    while let Some(message) = socket.next().await {
-        if let Ok(Message::Close(Some(close))) = message {
-            return close.code.into();
-        }
-    }
-    0
-}
-
-async fn introduced(server: &TestServer, person: &Person) -> Socket {
-    let mut socket = connect(server).await;
-    send(&mut socket, json!({"type": "auth", "token": person.token})).await;
-    receive(&mut socket, "authenticated").await;
-    socket
-}
+use std::collections::HashSet;
+use tokio_tungstenite::tungstenite::Message;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_question_is_answered_step_by_step() {
@@ -143,11 +95,47 @@ async fn ones_own_conversation_can_be_followed_and_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stop_says_goodbye() {
+async fn a_stop_says_goodbye_and_spreads_those_who_come_back() {
     let server = TestServer::start().await;
     let ada = server.register("ada@example.org").await;
-    let mut socket = introduced(&server, &ada).await;
+    let mut sockets = Vec::new();
+    for _ in 0..4 {
+        sockets.push(introduced(&server, &ada).await);
+    }
     server.begin_drain();
-    let (code, _) = tokio::join!(close_code(&mut socket), server.stop());
-    assert_eq!(code, 1012);
+    let farewells = async {
+        let mut delays = HashSet::new();
+        for socket in &mut sockets {
+            let (frames, code) = to_the_end(socket).await;
+            assert_eq!(code, 1012);
+            let bye = frames.last().unwrap();
+            assert_eq!(bye["type"], "bye", "{bye}");
+            assert_eq!(bye["data"]["code"], 1012);
+            delays.insert(bye["data"]["retry_ms"].as_u64().unwrap());
+        }
+        delays
+    };
+    let (delays, _) = tokio::join!(farewells, server.stop());
+    assert_eq!(delays.len(), 4, "all at once: {delays:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_finds_no_place_is_told_where_to_poll() {
+    let server = TestServer::start_with(|s| s.realtime.max_connections = 1).await;
+    let ada = server.register("ada@example.org").await;
+    let _first = introduced(&server, &ada).await;
+    let (frames, code) = to_the_end(&mut connect(&server).await).await;
+    assert_eq!(code, 1013);
+    let kinds: Vec<_> = frames.iter().map(|frame| &frame["type"]).collect();
+    assert_eq!(kinds, ["degraded", "bye"]);
+    let degraded = &frames[0]["data"];
+    assert_eq!(degraded["mode"], "polling");
+    assert!(degraded["interval_ms"].as_u64().unwrap() >= 1_000);
+    assert!(frames[1]["data"]["retry_ms"].as_u64().unwrap() >= 1_000);
+    let poll = format!(
+        "{}?topics=system_alerts",
+        degraded["poll_url"].as_str().unwrap()
+    );
+    let polled = server.as_person(&ada, Method::GET, &poll).send().await;
+    assert_eq!(polled.unwrap().status(), 200);
 }
