@@ -1,3 +1,6 @@
+SET LOCAL lock_timeout = '5s';
+SET LOCAL statement_timeout = '5min';
+
 -- The tenant, its people and how they prove who they are.
 -- Personal data is sealed by the application (bytea columns ending in _sealed);
 -- see docs/DATA-PROTECTION.md for the class of every column.

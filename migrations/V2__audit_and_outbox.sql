@@ -1,3 +1,6 @@
+SET LOCAL lock_timeout = '5s';
+SET LOCAL statement_timeout = '5min';
+
 -- What happened, and what others must hear of.
 
 -- Append-only. Holds ids and facts, never personal data: after an erasure the

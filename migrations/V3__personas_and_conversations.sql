@@ -1,3 +1,6 @@
+SET LOCAL lock_timeout = '5s';
+SET LOCAL statement_timeout = '5min';
+
 -- Personas, conversations and agents.
 
 CREATE TABLE personas (

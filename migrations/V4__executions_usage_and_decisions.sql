@@ -1,3 +1,6 @@
+SET LOCAL lock_timeout = '5s';
+SET LOCAL statement_timeout = '5min';
+
 -- One-shot questions, what every answer cost, and what governance decided.
 
 CREATE TABLE executions (

@@ -1,3 +1,6 @@
+SET LOCAL lock_timeout = '5s';
+SET LOCAL statement_timeout = '5min';
+
 -- The knowledge base, searchable as plain text, and the answers kept for repeated requests.
 
 CREATE TABLE knowledge_documents (

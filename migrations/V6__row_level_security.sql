@@ -1,3 +1,6 @@
+SET LOCAL lock_timeout = '5s';
+SET LOCAL statement_timeout = '5min';
+
 -- The second wall round every workspace. Each operation tells Postgres its
 -- workspace, or a star for the system's own work over all of them; a session
 -- that says nothing sees nothing. FORCE binds the owner of the tables too, so

@@ -1,3 +1,6 @@
+SET LOCAL lock_timeout = '5s';
+SET LOCAL statement_timeout = '5min';
+
 -- Erasure leaves a tombstone without personal data: it is replayed over a
 -- restored backup, and it tells every instance whose sessions are void.
 CREATE TABLE erasures (

@@ -67,6 +67,9 @@ pub(crate) struct Plan {
 pub(crate) enum MigrateError {
     Postgres(tokio_postgres::Error),
     LockBusy,
+    /// A migration could not be run now: a table was locked, Postgres was full
+    /// or shutting down.
+    NotNow(String),
     LockLost,
     Schema(SchemaError),
 }
@@ -220,7 +223,8 @@ async fn requirement(client: &Client) -> Result<i32, MigrateError> {
     Ok(row.get::<_, Option<i32>>(0).unwrap_or(i32::MAX))
 }
 
-/// Losing the connection passes; a migration that Postgres refuses does not.
+/// Losing the connection, a lock, a full disk and a shutdown pass; a migration
+/// that Postgres refuses does not.
 fn classify(error: &refinery::Error) -> MigrateError {
     let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(cause) = source {
@@ -228,10 +232,16 @@ fn classify(error: &refinery::Error) -> MigrateError {
             if postgres.as_db_error().is_none() {
                 return MigrateError::LockLost;
             }
-            return SchemaError::Failed {
-                reason: format!("{error}: {}", explain(postgres)),
-            }
-            .into();
+            let reason = format!("{error}: {}", explain(postgres));
+            let code = postgres.code().map_or("", |state| state.code());
+            let passing = ["08", "40", "53", "55P03", "57"]
+                .iter()
+                .any(|passing| code.starts_with(passing));
+            return if passing {
+                MigrateError::NotNow(reason)
+            } else {
+                SchemaError::Failed { reason }.into()
+            };
         }
         source = cause.source();
     }

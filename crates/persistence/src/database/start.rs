@@ -65,6 +65,7 @@ impl From<MigrateError> for Attempt {
             MigrateError::LockBusy => {
                 Self::Passing("another instance holds the migration lock".to_owned())
             }
+            MigrateError::NotNow(reason) => Self::Passing(reason),
             MigrateError::LockLost => Self::Passing(
                 "the migration lock was lost; connect to Postgres directly or in session mode"
                     .to_owned(),

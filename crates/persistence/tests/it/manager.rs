@@ -154,6 +154,49 @@ async fn a_busy_lock_is_waited_for_with_a_reason() {
 }
 
 #[tokio::test]
+async fn a_table_that_somebody_locks_delays_migrating_and_a_refused_migration_ends_it() {
+    let test = TestDatabase::create().await.unwrap();
+    let url = format!("{}&options=-c%20lock_timeout%3D300ms", test.url());
+    let other = test.connect().await.unwrap();
+    // Somebody made a table of ours before us.
+    other
+        .batch_execute("CREATE TABLE workspaces (id int)")
+        .await
+        .unwrap();
+    let refused = database(&url).start().await;
+    let Err(StartError::Schema(SchemaError::Failed { reason })) = refused else {
+        panic!("{refused:?}")
+    };
+    assert!(reason.contains("already exists"), "{reason}");
+    // The failed migration left nothing, and the next start goes through.
+    other
+        .batch_execute("DROP TABLE workspaces; BEGIN; LOCK TABLE refinery_schema_history")
+        .await
+        .unwrap();
+    let db = database(&url);
+    let starting = tokio::spawn({
+        let db = db.clone();
+        async move { db.start().await }
+    });
+    let said_why = async {
+        while db.status().reason.is_none() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), said_why)
+        .await
+        .unwrap();
+    let reason = db.status().reason.unwrap();
+    assert!(reason.contains("lock timeout"), "{reason}");
+    other.batch_execute("COMMIT").await.unwrap();
+    tokio::time::timeout(Duration::from_secs(20), starting)
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap();
+}
+
+#[tokio::test]
 async fn a_wrong_address_or_setting_is_explained() {
     let vault = || Vault::new(Keyring::generate().unwrap());
     let clock = held_clock().shared();
