@@ -344,7 +344,9 @@ impl Warm {
         }
         match to {
             TierState::Up => tracing::info!(from = from.as_str(), reason, "cache.warm is in use"),
-            TierState::Closed => tracing::info!(from = from.as_str(), reason, "cache.warm has ended"),
+            TierState::Closed => {
+                tracing::info!(from = from.as_str(), reason, "cache.warm has ended");
+            }
             _ => tracing::warn!(
                 from = from.as_str(),
                 to = to.as_str(),
