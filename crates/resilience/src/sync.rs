@@ -30,7 +30,7 @@ pub(crate) fn shards() -> usize {
     })
 }
 
-/// The shard of the running thread. Threads take turns, so that two busy
+/// The shard of the running thread, of a number that is a power of two. Threads take turns, so that two busy
 /// threads share a cache line only when there are more threads than shards.
 pub(crate) fn shard_of_thread(shards: usize) -> usize {
     use std::sync::atomic::{AtomicUsize, Ordering};
@@ -39,7 +39,7 @@ pub(crate) fn shard_of_thread(shards: usize) -> usize {
         static MINE: usize = NEXT.fetch_add(1, Ordering::Relaxed);
     }
     // The thread-local is gone while a thread shuts down; any shard will do.
-    MINE.try_with(|mine| *mine).unwrap_or(0) % shards.max(1)
+    MINE.try_with(|mine| *mine).unwrap_or(0) & shards.saturating_sub(1)
 }
 
 /// A few numbers that change together and are read far more often than they
@@ -82,11 +82,9 @@ impl<const N: usize> Settings<N> {
     }
 
     fn read(&self) -> [u64; N] {
-        std::array::from_fn(|i| {
-            self.words
-                .get(i)
-                .map_or(0, |word| word.load(Ordering::SeqCst))
-        })
+        self.words
+            .each_ref()
+            .map(|word| word.load(Ordering::SeqCst))
     }
 
     pub(crate) fn store(&self, words: [u64; N]) {

@@ -75,11 +75,16 @@ impl CountWindow {
         }
     }
 
+    /// Whether the window is full of good results, so that another one changes
+    /// nothing.
+    pub(super) fn is_spotless(&self, generation: u64) -> bool {
+        self.spotless.load(Ordering::Acquire) == generation.wrapping_add(1)
+    }
+
     /// Records a result and answers the sums, or nothing where they cannot
     /// have become worse or the result is stale.
     pub(super) fn record(&self, generation: u64, failed: bool, slow: bool) -> Option<Totals> {
-        let good = !failed && !slow;
-        if good && self.spotless.load(Ordering::Acquire) == generation.wrapping_add(1) {
+        if !failed && !slow && self.is_spotless(generation) {
             return None;
         }
         let mut ring = lock(&self.ring);

@@ -1,28 +1,23 @@
 //! All policies around a call, in the order that works.
 
+mod builder;
+mod call;
 mod config;
 mod verdict;
 
 use std::{
     fmt,
     future::Future,
-    pin::{Pin, pin},
     sync::{Arc, OnceLock},
-    time::Duration,
 };
 
+pub use builder::PipelineBuilder;
 pub use config::{BulkheadConfig, PipelineConfig, RateLimitConfig};
 pub use verdict::Verdict;
 
 use crate::{
-    Attempt, BreakerSnapshot, Bulkhead, BulkheadSnapshot, CircuitBreaker, ConfigError, Deadline,
-    Error, Event, Name, RateLimiter, Rejected, RejectedKind, Retry, RetryDecision, SharedObserver,
-    TokioClock,
-    flat::Flat,
-    observer::Watch,
-    retry::decide as retry_guarded,
-    sync::{Settings, nanos},
-    timeout::limit,
+    Attempt, BreakerSnapshot, Bulkhead, BulkheadSnapshot, CircuitBreaker, Deadline, Error, Event,
+    Name, RateLimiter, Retry, flat::Flat, observer::Watch, sync::Settings,
 };
 
 /// Policies around a call, nested in one order: deadline, retry, circuit
@@ -86,117 +81,10 @@ const BREAKER: u64 = 2;
 const RATE_LIMIT: u64 = 4;
 const BULKHEAD: u64 = 8;
 
-/// Describes a [`Pipeline`]. The order of the calls does not matter.
-#[derive(Debug, Clone)]
-#[must_use = "nothing happens before build"]
-pub struct PipelineBuilder {
-    name: Name,
-    deadline: Option<Duration>,
-    retry: Option<Retry>,
-    breaker: Option<CircuitBreaker>,
-    rate_limit: Option<RateLimiter>,
-    bulkhead: Option<Bulkhead>,
-    attempt_timeout: Option<Duration>,
-    observer: Watch,
-}
-
-impl PipelineBuilder {
-    /// Bounds the whole call. Default: none.
-    pub fn deadline(mut self, deadline: Duration) -> Self {
-        self.deadline = Some(deadline);
-        self
-    }
-
-    /// Tries again. Default: one attempt.
-    pub fn retry(mut self, retry: Retry) -> Self {
-        self.retry = Some(retry);
-        self
-    }
-
-    /// Puts a breaker around each attempt. Default: none.
-    pub fn breaker(mut self, breaker: CircuitBreaker) -> Self {
-        self.breaker = Some(breaker);
-        self
-    }
-
-    /// Limits the rate of attempts. Default: none.
-    pub fn rate_limit(mut self, limiter: RateLimiter) -> Self {
-        self.rate_limit = Some(limiter);
-        self
-    }
-
-    /// Limits the attempts in flight. Default: none.
-    pub fn bulkhead(mut self, bulkhead: Bulkhead) -> Self {
-        self.bulkhead = Some(bulkhead);
-        self
-    }
-
-    /// Bounds each attempt, after it got its permit. Default: what remains of
-    /// the deadline.
-    pub fn attempt_timeout(mut self, timeout: Duration) -> Self {
-        self.attempt_timeout = Some(timeout);
-        self
-    }
-
-    /// Tells `observer` of timeouts, fallbacks and expired deadlines. The
-    /// policies within have observers of their own.
-    pub fn observer(mut self, observer: SharedObserver) -> Self {
-        self.observer = Watch(Some(observer));
-        self
-    }
-
-    /// The pipeline.
-    ///
-    /// # Errors
-    /// When a duration is zero, or the attempt timeout exceeds the deadline.
-    pub fn build(self) -> Result<Pipeline, ConfigError> {
-        config::validate_times(self.deadline, self.attempt_timeout)?;
-        let parts = [
-            (self.retry.is_some(), RETRY),
-            (self.breaker.is_some(), BREAKER),
-            (self.rate_limit.is_some(), RATE_LIMIT),
-            (self.bulkhead.is_some(), BULKHEAD),
-        ];
-        let parts = parts
-            .iter()
-            .filter(|(used, _)| *used)
-            .map(|(_, bit)| bit)
-            .sum();
-        Ok(Pipeline {
-            inner: Arc::new(Inner {
-                name: self.name,
-                settings: Settings::new([
-                    self.deadline.map_or(u64::MAX, nanos),
-                    self.attempt_timeout.map_or(u64::MAX, nanos),
-                    parts,
-                ]),
-                retry: once(self.retry),
-                breaker: once(self.breaker),
-                rate_limit: once(self.rate_limit),
-                bulkhead: once(self.bulkhead),
-                observer: self.observer,
-            }),
-        })
-    }
-}
-
-fn once<T>(value: Option<T>) -> OnceLock<T> {
-    value.map_or_else(OnceLock::new, OnceLock::from)
-}
-
 impl Pipeline {
     /// Starts to describe a pipeline in the standard order.
     pub fn standard(name: impl Into<Name>) -> PipelineBuilder {
-        PipelineBuilder {
-            name: name.into(),
-            deadline: None,
-            retry: None,
-            breaker: None,
-            rate_limit: None,
-            bulkhead: None,
-            attempt_timeout: None,
-            observer: Watch::default(),
-        }
+        PipelineBuilder::new(name.into())
     }
 
     /// The name that errors and events carry.
@@ -239,7 +127,7 @@ impl Pipeline {
     /// The same within the caller's `deadline` as well as the pipeline's own.
     ///
     /// # Errors
-    /// As [`run`](Self::run); [`RejectedKind::DeadlineExpired`] when there was
+    /// As [`run`](Self::run); [`RejectedKind::DeadlineExpired`](crate::RejectedKind::DeadlineExpired) when there was
     /// no time left to begin with.
     pub async fn run_within<T, E, V, Fut>(
         &self,
@@ -367,136 +255,6 @@ pub struct PipelineSnapshot {
     pub breaker: Option<BreakerSnapshot>,
     /// The bulkhead's state.
     pub bulkhead: Option<BulkheadSnapshot>,
-}
-
-/// One call on its way through a pipeline: the settings as of its beginning.
-#[derive(Clone, Copy)]
-struct Call {
-    deadline: Deadline,
-    attempt_timeout: Duration,
-    parts: u64,
-}
-
-impl Inner {
-    fn begin(&self, deadline: Deadline) -> Result<Call, Rejected> {
-        let [own, attempt_timeout, parts] = self.settings.load();
-        let mut deadline = deadline;
-        if own != u64::MAX {
-            let own = Deadline::after(&TokioClock, Duration::from_nanos(own));
-            deadline = deadline.earliest(own);
-        }
-        if !deadline.is_never() && deadline.is_expired(&TokioClock) {
-            let rejected = Rejected::new(&self.name, RejectedKind::DeadlineExpired, None);
-            return Err(self.observer.rejected(rejected));
-        }
-        Ok(Call {
-            deadline,
-            attempt_timeout: match attempt_timeout {
-                u64::MAX => Duration::MAX,
-                nanoseconds => Duration::from_nanos(nanoseconds),
-            },
-            parts,
-        })
-    }
-
-    fn retry(&self, call: Call) -> Option<&Retry> {
-        self.retry.get().filter(|_| call.parts & RETRY != 0)
-    }
-
-    /// A policy, when it is in use.
-    fn part<'a, T>(&self, bit: u64, part: &'a OnceLock<T>) -> Option<&'a T> {
-        let [_, _, parts] = self.settings.load();
-        part.get().filter(|_| parts & bit != 0)
-    }
-
-    /// Makes one attempt, and says whether another would make sense. Nothing of
-    /// the operation runs before it is admitted, not even its closure.
-    async fn attempt<T, E, V: Into<Verdict>, Fut>(
-        &self,
-        call: Call,
-        classify: &impl Fn(Result<&T, &E>) -> V,
-        operation: impl FnOnce() -> Fut,
-    ) -> (Result<T, Error<E>>, RetryDecision)
-    where
-        Fut: Future<Output = Result<T, Error<E>>>,
-    {
-        let in_use = |bit| call.parts & bit != 0;
-        let ticket = match self.breaker.get().filter(|_| in_use(BREAKER)) {
-            Some(breaker) => match breaker.ticket() {
-                Ok(ticket) => Some(ticket),
-                Err(rejected) => return refused(rejected),
-            },
-            None => None,
-        };
-        // A refusal from here on drops the ticket: it says nothing about the
-        // other side.
-        if let Some(limiter) = self.rate_limit.get().filter(|_| in_use(RATE_LIMIT))
-            && let Err(rejected) = limiter.check()
-        {
-            return refused(rejected);
-        }
-        let slot = match self.bulkhead.get().filter(|_| in_use(BULKHEAD)) {
-            Some(bulkhead) => match bulkhead.slot(call.deadline).await {
-                Ok(slot) => Some(slot),
-                Err(rejected) => return refused(rejected),
-            },
-            None => None,
-        };
-        let result = self.limited(call, pin!(operation())).await;
-        drop(slot);
-        let verdict = judge(&result, classify);
-        if let Some(ticket) = ticket {
-            ticket.record(verdict.outcome);
-        }
-        (result, verdict.retry)
-    }
-
-    /// Runs an attempt within its own time and the deadline's.
-    async fn limited<T, E>(
-        &self,
-        call: Call,
-        future: Pin<&mut impl Future<Output = Result<T, Error<E>>>>,
-    ) -> Result<T, Error<E>> {
-        let mut after = call.attempt_timeout;
-        if !call.deadline.is_never() {
-            after = after.min(call.deadline.remaining(&TokioClock));
-        }
-        if after == Duration::MAX {
-            return future.await;
-        }
-        match limit(after, future).await {
-            Some(result) => result,
-            None => {
-                self.observer.emit(&Event::Timeout {
-                    by: &self.name,
-                    after,
-                });
-                Err(Error::Timeout {
-                    by: self.name.clone(),
-                    after,
-                })
-            }
-        }
-    }
-}
-
-fn refused<T, E>(rejected: Rejected) -> (Result<T, Error<E>>, RetryDecision) {
-    let error = Error::Rejected(rejected);
-    let decision = retry_guarded(&error, |_| RetryDecision::Stop);
-    (Err(error), decision)
-}
-
-/// What the result of an attempt means to breaker and retry.
-fn judge<T, E, V: Into<Verdict>>(
-    result: &Result<T, Error<E>>,
-    classify: impl Fn(Result<&T, &E>) -> V,
-) -> Verdict {
-    match result {
-        Ok(value) => classify(Ok(value)).into(),
-        Err(Error::Inner(error)) => classify(Err(error)).into(),
-        Err(Error::Timeout { .. }) => Verdict::failure(),
-        Err(error) => Verdict::ignore().with_retry(retry_guarded(error, |_| RetryDecision::Stop)),
-    }
 }
 
 impl fmt::Debug for Pipeline {

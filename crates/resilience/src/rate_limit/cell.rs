@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use super::{Quota, RateLimitState};
+use super::{Meter, RateLimitState};
 use crate::sync::{AtomicU64, Ordering, nanos};
 
 /// One cell. Public to the crate only; limiters give it a name.
@@ -24,20 +24,14 @@ impl Cell {
     }
 
     /// Takes one call out of the quota, or answers how long to wait for it.
-    pub(crate) fn check(&self, quota: &Quota, now: Duration) -> Result<RateLimitState, Duration> {
-        let interval = quota.interval();
-        let used = self.advance(interval, quota.capacity(), now)?;
-        Ok(RateLimitState::new(quota, used))
+    pub(crate) fn check(&self, meter: &Meter, now: Duration) -> Result<RateLimitState, Duration> {
+        let used = self.advance(meter.interval, meter.capacity, now)?;
+        Ok(RateLimitState::new(meter, used))
     }
 
     /// The same with the numbers of the quota; answers the nanoseconds of the
     /// burst that are in use.
-    pub(super) fn advance(
-        &self,
-        interval: u64,
-        capacity: u64,
-        now: Duration,
-    ) -> Result<u64, Duration> {
+    fn advance(&self, interval: u64, capacity: u64, now: Duration) -> Result<u64, Duration> {
         let now = nanos(now);
         let mut arrival = self.arrival.load(Ordering::Relaxed);
         loop {

@@ -5,9 +5,10 @@ use std::{
     fmt::{self, Debug},
     hash::{BuildHasher, Hash, RandomState},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
-use super::{Cell, Quota, RateLimitState, refuse};
+use super::{Cell, Meter, Quota, RateLimitState, refuse};
 use crate::{
     ConfigError, Name, Rejected, SharedClock, clock,
     error::check,
@@ -27,7 +28,7 @@ const SHARDS: usize = 16;
 /// that of a heavy one before everybody else's.
 ///
 /// ```
-/// use std::time::Duration;
+/// use Duration;
 /// use mainstay_resilience::{KeyedRateLimiter, Quota};
 ///
 /// # fn main() -> Result<(), mainstay_resilience::ConfigError> {
@@ -48,7 +49,8 @@ struct Inner<K> {
     shards: Box<[Mutex<HashMap<K, Entry>>]>,
     keys_per_shard: usize,
     hasher: RandomState,
-    quota: Settings<3>,
+    meter: Settings<4>,
+    quota: Mutex<Quota>,
     clock: SharedClock,
     observer: Watch,
     name: Name,
@@ -61,7 +63,7 @@ struct Entry {
 }
 
 impl Entry {
-    fn used(&self, now: std::time::Duration) -> u64 {
+    fn used(&self, now: Duration) -> u64 {
         self.cell.used(self.capacity, now)
     }
 }
@@ -109,7 +111,8 @@ impl KeyedRateLimiterBuilder {
                 shards: (0..SHARDS).map(|_| Mutex::new(HashMap::new())).collect(),
                 keys_per_shard: self.max_keys.div_ceil(SHARDS),
                 hasher: RandomState::new(),
-                quota: Settings::new(super::pack(self.quota)),
+                meter: Settings::new(Meter::of(&self.quota).pack()),
+                quota: Mutex::new(self.quota),
                 clock: self.clock.unwrap_or_else(clock::default_clock),
                 observer: self.observer,
                 name: self.name,
@@ -147,7 +150,11 @@ impl<K> KeyedRateLimiter<K> {
 
     /// The quota of each key.
     pub fn quota(&self) -> Quota {
-        super::unpack(self.inner.quota.load())
+        *self
+            .inner
+            .quota
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Changes the quota of each key; what was used stays used.
@@ -156,7 +163,13 @@ impl<K> KeyedRateLimiter<K> {
     /// When the quota makes no sense; the old one stays then.
     pub fn reconfigure(&self, quota: Quota) -> Result<(), ConfigError> {
         quota.validate()?;
-        self.inner.quota.store(super::pack(quota));
+        let mut current = self
+            .inner
+            .quota
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        self.inner.meter.store(Meter::of(&quota).pack());
+        *current = quota;
         Ok(())
     }
 
@@ -181,7 +194,7 @@ impl<K: Hash + Eq + Clone> KeyedRateLimiter<K> {
     /// # Errors
     /// The refusal, with the time until the next call is allowed.
     pub fn check(&self, key: &K) -> Result<RateLimitState, Rejected> {
-        self.check_quota(key, &self.quota())
+        self.check_meter(key, &Meter::unpack(self.inner.meter.load()))
     }
 
     /// The same with a quota of the key's own, for keys that are allowed
@@ -190,25 +203,29 @@ impl<K: Hash + Eq + Clone> KeyedRateLimiter<K> {
     /// # Errors
     /// As [`check`](Self::check).
     pub fn check_quota(&self, key: &K, quota: &Quota) -> Result<RateLimitState, Rejected> {
+        self.check_meter(key, &Meter::of(quota))
+    }
+
+    fn check_meter(&self, key: &K, meter: &Meter) -> Result<RateLimitState, Rejected> {
         let inner = &*self.inner;
         let now = inner.clock.now();
         let shard = inner.hasher.hash_one(key) as usize % SHARDS;
         let Some(shard) = inner.shards.get(shard) else {
             // There is a shard for every remainder.
-            return Err(refuse(&inner.name, &inner.observer, quota.period()));
+            return Err(refuse(&inner.name, &inner.observer, Duration::ZERO));
         };
         let answer = {
             let mut keys = open(shard);
             if let Some(entry) = keys.get_mut(key) {
-                entry.capacity = quota.capacity();
-                entry.cell.check(quota, now)
+                entry.capacity = meter.capacity;
+                entry.cell.check(meter, now)
             } else {
                 make_room(&mut keys, inner.keys_per_shard, now);
                 let entry = Entry {
                     cell: Cell::new(),
-                    capacity: quota.capacity(),
+                    capacity: meter.capacity,
                 };
-                let answer = entry.cell.check(quota, now);
+                let answer = entry.cell.check(meter, now);
                 keys.insert(key.clone(), entry);
                 answer
             }
@@ -227,7 +244,7 @@ impl<K: Hash + Eq + Clone> KeyedRateLimiter<K> {
 
 /// Makes room for one more key. The sort is paid for by the many insertions
 /// that it makes room for.
-fn make_room<K: Eq + Hash>(keys: &mut HashMap<K, Entry>, most: usize, now: std::time::Duration) {
+fn make_room<K: Eq + Hash>(keys: &mut HashMap<K, Entry>, most: usize, now: Duration) {
     if keys.len() < most {
         return;
     }

@@ -8,12 +8,13 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 pub(crate) use cell::Cell;
 pub use keyed::{KeyedRateLimiter, KeyedRateLimiterBuilder};
+pub(crate) use quota::Meter;
 pub use quota::Quota;
 
 use crate::{
     ConfigError, Error, Name, Rejected, RejectedKind, SharedClock, clock,
     observer::{SharedObserver, Watch},
-    sync::{Settings, nanos},
+    sync::{Mutex, Settings, lock},
 };
 
 /// What is left of a quota after a call, as rate limit headers tell it.
@@ -29,10 +30,10 @@ pub struct RateLimitState {
 }
 
 impl RateLimitState {
-    fn new(quota: &Quota, used: u64) -> Self {
-        let free = quota.capacity().saturating_sub(used) / quota.interval();
+    fn new(meter: &Meter, used: u64) -> Self {
+        let free = meter.calls_in(meter.capacity.saturating_sub(used));
         Self {
-            limit: quota.burst_size(),
+            limit: u32::try_from(meter.burst).unwrap_or(u32::MAX),
             remaining: u32::try_from(free).unwrap_or(u32::MAX),
             reset_after: Duration::from_nanos(used),
         }
@@ -62,8 +63,9 @@ pub struct RateLimiter {
 #[derive(Debug)]
 struct Inner {
     cell: Cell,
-    /// Period, calls and burst.
-    quota: Settings<3>,
+    meter: Settings<4>,
+    /// The quota that the meter was made of.
+    quota: Mutex<Quota>,
     clock: SharedClock,
     observer: Watch,
     name: Name,
@@ -79,7 +81,8 @@ impl RateLimiter {
         Ok(Self {
             inner: Arc::new(Inner {
                 cell: Cell::new(),
-                quota: Settings::new(pack(quota)),
+                meter: Settings::new(Meter::of(&quota).pack()),
+                quota: Mutex::new(quota),
                 clock: clock::default_clock(),
                 observer: Watch::default(),
                 name: name.into(),
@@ -105,7 +108,8 @@ impl RateLimiter {
         Self {
             inner: Arc::new(Inner {
                 cell: Cell::new(),
-                quota: Settings::new(self.inner.quota.load()),
+                meter: Settings::new(self.inner.meter.load()),
+                quota: Mutex::new(self.quota()),
                 clock,
                 observer,
                 name: self.inner.name.clone(),
@@ -123,27 +127,24 @@ impl RateLimiter {
     /// # Errors
     /// The refusal, with the time until the next call is allowed.
     pub fn check(&self) -> Result<RateLimitState, Rejected> {
-        let quota = self.quota();
+        let meter = Meter::unpack(self.inner.meter.load());
         let now = self.inner.clock.now();
         self.inner
             .cell
-            .check(&quota, now)
+            .check(&meter, now)
             .map_err(|wait| refuse(&self.inner.name, &self.inner.observer, wait))
     }
 
     /// What is left, without taking any of it.
     pub fn peek(&self) -> RateLimitState {
-        let quota = self.quota();
-        let used = self
-            .inner
-            .cell
-            .used(quota.capacity(), self.inner.clock.now());
-        RateLimitState::new(&quota, used)
+        let meter = Meter::unpack(self.inner.meter.load());
+        let used = self.inner.cell.used(meter.capacity, self.inner.clock.now());
+        RateLimitState::new(&meter, used)
     }
 
     /// The quota in force.
     pub fn quota(&self) -> Quota {
-        unpack(self.inner.quota.load())
+        *lock(&self.inner.quota)
     }
 
     /// Changes the quota; what was used stays used.
@@ -152,7 +153,9 @@ impl RateLimiter {
     /// When the quota makes no sense; the old one stays then.
     pub fn reconfigure(&self, quota: Quota) -> Result<(), ConfigError> {
         quota.validate()?;
-        self.inner.quota.store(pack(quota));
+        let mut current = lock(&self.inner.quota);
+        self.inner.meter.store(Meter::of(&quota).pack());
+        *current = quota;
         Ok(())
     }
 
@@ -183,17 +186,4 @@ impl RateLimiter {
 
 fn refuse(name: &Name, observer: &Watch, wait: Duration) -> Rejected {
     observer.rejected(Rejected::new(name, RejectedKind::RateLimited, Some(wait)))
-}
-
-fn pack(quota: Quota) -> [u64; 3] {
-    [
-        nanos(quota.period()),
-        quota.calls().into(),
-        quota.burst_size().into(),
-    ]
-}
-
-fn unpack([period, calls, burst]: [u64; 3]) -> Quota {
-    let number = |value| u32::try_from(value).unwrap_or(u32::MAX);
-    Quota::per(Duration::from_nanos(period), number(calls)).burst(number(burst))
 }

@@ -66,14 +66,103 @@ impl Quota {
     pub fn burst_size(&self) -> u32 {
         self.burst
     }
+}
 
+/// A quota in the numbers that a check needs, computed once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Meter {
     /// Nanoseconds between two calls at the steady rate.
-    pub(super) fn interval(&self) -> u64 {
-        (nanos(self.period) / u64::from(self.calls.max(1))).max(1)
+    pub(super) interval: u64,
+    /// Nanoseconds that a burst takes up.
+    pub(super) capacity: u64,
+    /// Calls that may come at once.
+    pub(super) burst: u64,
+    /// 2^64 divided by the interval, rounded down: a division takes longer than
+    /// all the rest of a check.
+    reciprocal: u64,
+}
+
+impl Meter {
+    pub(crate) fn of(quota: &Quota) -> Self {
+        let interval = (nanos(quota.period) / u64::from(quota.calls.max(1))).max(1);
+        Self {
+            interval,
+            capacity: interval.saturating_mul(quota.burst.into()),
+            burst: quota.burst.into(),
+            reciprocal: u64::MAX / interval,
+        }
     }
 
-    /// Nanoseconds that a burst takes up.
-    pub(super) fn capacity(&self) -> u64 {
-        self.interval().saturating_mul(self.burst.into())
+    /// How many whole calls fit into so many nanoseconds.
+    pub(super) fn calls_in(&self, nanoseconds: u64) -> u64 {
+        let product = u128::from(nanoseconds) * u128::from(self.reciprocal);
+        let about = (product >> 64) as u64;
+        // The reciprocal is rounded down, and so the estimate is short by two at
+        // most.
+        let mut calls = about;
+        for _ in 0..2 {
+            let next = calls.saturating_add(1);
+            if next
+                .checked_mul(self.interval)
+                .is_some_and(|taken| taken <= nanoseconds)
+            {
+                calls = next;
+            }
+        }
+        calls
+    }
+
+    pub(super) fn pack(self) -> [u64; 4] {
+        [self.interval, self.capacity, self.burst, self.reciprocal]
+    }
+
+    pub(super) fn unpack([interval, capacity, burst, reciprocal]: [u64; 4]) -> Self {
+        Self {
+            interval: interval.max(1),
+            capacity,
+            burst,
+            reciprocal,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reciprocal_divides_exactly() {
+        let values = [
+            0,
+            1,
+            2,
+            3,
+            7,
+            10,
+            999,
+            1000,
+            1001,
+            1 << 32,
+            (1 << 53) + 1,
+            u64::MAX - 1,
+            u64::MAX,
+        ];
+        for calls in [1, 3, 7, 1000, 1_000_000_000, u32::MAX] {
+            for period in [
+                Duration::from_secs(1),
+                Duration::from_secs(3600),
+                Duration::from_secs(31_536_000),
+            ] {
+                let meter = Meter::of(&Quota::per(period, calls));
+                for value in values {
+                    assert_eq!(
+                        meter.calls_in(value),
+                        value / meter.interval,
+                        "{value} / {}",
+                        meter.interval
+                    );
+                }
+            }
+        }
     }
 }

@@ -10,7 +10,7 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     ConfigError, SharedClock, clock,
     error::check,
-    rate_limit::{Cell, Quota},
+    rate_limit::{Cell, Meter, Quota},
     sync::{AtomicU64, Ordering},
 };
 
@@ -48,7 +48,7 @@ struct Inner {
     deposit: Option<u64>,
     capacity: u64,
     balance: AtomicU64,
-    floor: Option<(Cell, Quota)>,
+    floor: Option<(Cell, Meter)>,
     in_flight_share: Option<f64>,
     least_in_flight: u64,
     in_flight: AtomicU64,
@@ -129,7 +129,10 @@ impl RetryBudgetBuilder {
         check::at_least_one("capacity", self.capacity.into())?;
         let floor = match self.floor_per_second {
             0 => None,
-            retries => Some((Cell::new(), Quota::per(Duration::from_secs(1), retries))),
+            retries => {
+                let quota = Quota::per(Duration::from_secs(1), retries);
+                Some((Cell::new(), Meter::of(&quota)))
+            }
         };
         Ok(RetryBudget {
             inner: Arc::new(Inner {
@@ -254,8 +257,8 @@ impl Inner {
         if update(&self.balance, |balance| balance.checked_sub(UNIT)).is_some() {
             return Some(Source::Balance);
         }
-        let (cell, quota) = self.floor.as_ref()?;
-        cell.check(quota, self.clock.now()).ok()?;
+        let (cell, meter) = self.floor.as_ref()?;
+        cell.check(meter, self.clock.now()).ok()?;
         Some(Source::Floor)
     }
 }

@@ -3,14 +3,22 @@
 mod backoff;
 mod budget;
 #[cfg(feature = "tokio")]
+mod config;
+#[cfg(feature = "tokio")]
 mod policy;
+#[cfg(feature = "tokio")]
+mod session;
 
 use std::time::Duration;
 
 pub use backoff::{Backoff, Jitter};
 pub use budget::{InFlight, RetryBudget, RetryBudgetBuilder, RetryGrant};
 #[cfg(feature = "tokio")]
-pub use policy::{Attempt, Retry, RetryBuilder, RetryConfig};
+pub use config::RetryConfig;
+#[cfg(feature = "tokio")]
+pub use policy::{Retry, RetryBuilder};
+#[cfg(feature = "tokio")]
+pub use session::Attempt;
 
 #[cfg(feature = "tokio")]
 use crate::Error;

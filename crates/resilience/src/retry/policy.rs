@@ -2,59 +2,17 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use super::{Backoff, InFlight, Jitter, RetryBudget, RetryDecision, RetryGrant, decide};
-use crate::{
-    ConfigError, Deadline, Error, Name, SharedClock, TokioClock, clock,
-    error::check,
-    observer::{Event, SharedObserver, Watch},
-    random::Random,
-    sync::{Settings, nanos},
+use super::{
+    Attempt, Jitter, RetryBudget, RetryConfig, RetryDecision,
+    config::{pack, unpack},
+    decide,
 };
-
-/// The settings of a retry policy.
-#[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
-#[non_exhaustive]
-pub struct RetryConfig {
-    /// Attempts in all, the first included. Default: 3.
-    pub max_attempts: u32,
-    /// The first wait. Default: 50 ms.
-    #[cfg_attr(feature = "serde", serde(with = "crate::duration"))]
-    pub base: Duration,
-    /// The longest wait of the policy's own. Default: 5 s.
-    #[cfg_attr(feature = "serde", serde(with = "crate::duration"))]
-    pub longest: Duration,
-    /// How the waits are spread. Default: full jitter.
-    pub jitter: Jitter,
-    /// The longest wait that the other side may ask for; a longer one ends the
-    /// attempts. Default: 30 s.
-    #[cfg_attr(feature = "serde", serde(with = "crate::duration"))]
-    pub longest_asked: Duration,
-}
-
-impl Default for RetryConfig {
-    fn default() -> Self {
-        Self {
-            max_attempts: 3,
-            base: Duration::from_millis(50),
-            longest: Duration::from_secs(5),
-            jitter: Jitter::Full,
-            longest_asked: Duration::from_secs(30),
-        }
-    }
-}
-
-impl RetryConfig {
-    /// Checks every setting.
-    ///
-    /// # Errors
-    /// Names the first setting that makes no sense.
-    pub fn validate(&self) -> Result<(), ConfigError> {
-        check::at_least_one("max_attempts", self.max_attempts.into())?;
-        Backoff::new(self.base, self.longest).map(|_| ())
-    }
-}
+use crate::{
+    ConfigError, Deadline, Error, Name,
+    observer::{SharedObserver, Watch},
+    random::Random,
+    sync::Settings,
+};
 
 /// Describes a [`Retry`] policy.
 #[derive(Debug, Clone)]
@@ -174,16 +132,16 @@ impl RetryBuilder {
 /// 27 calls of one.
 #[derive(Debug, Clone)]
 pub struct Retry {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
 }
 
 #[derive(Debug)]
-struct Inner {
-    name: Name,
-    config: Settings<5>,
-    random: Arc<Random>,
-    budget: Option<RetryBudget>,
-    observer: Watch,
+pub(super) struct Inner {
+    pub(super) name: Name,
+    pub(super) config: Settings<5>,
+    pub(super) random: Arc<Random>,
+    pub(super) budget: Option<RetryBudget>,
+    pub(super) observer: Watch,
 }
 
 impl Retry {
@@ -296,160 +254,5 @@ impl Retry {
             drop(result);
             tokio::time::sleep(delay).await;
         }
-    }
-
-    /// Begins a call.
-    pub(crate) fn session(&self, deadline: Deadline) -> Session<'_> {
-        let inner = &*self.inner;
-        Session {
-            inner,
-            deadline,
-            number: 0,
-            in_flight: inner.budget.as_ref().and_then(RetryBudget::begin),
-            grant: None,
-            backoff: None,
-        }
-    }
-}
-
-/// One call and its attempts.
-#[derive(Debug)]
-pub(crate) struct Session<'a> {
-    inner: &'a Inner,
-    deadline: Deadline,
-    number: u32,
-    #[expect(dead_code, reason = "counts the call as in flight until it is dropped")]
-    in_flight: Option<InFlight>,
-    /// Paid for the attempt under way; a wait that is cancelled gives it back.
-    grant: Option<RetryGrant>,
-    backoff: Option<Backoff>,
-}
-
-impl Session<'_> {
-    /// Begins the next attempt.
-    pub(crate) fn attempt(&mut self) -> Attempt {
-        self.number = self.number.saturating_add(1);
-        if let Some(grant) = &mut self.grant {
-            grant.spend();
-        }
-        Attempt {
-            number: self.number,
-            deadline: self.deadline,
-        }
-    }
-
-    /// The wait before the next attempt, if there is to be one.
-    pub(crate) fn next(&mut self, decision: RetryDecision) -> Option<Duration> {
-        self.grant = None;
-        let asked = match decision {
-            RetryDecision::Stop => return None,
-            RetryDecision::Retry => Duration::ZERO,
-            RetryDecision::RetryAfter(wait) => wait,
-        };
-        let inner = self.inner;
-        let config = unpack(inner.config.load());
-        if self.number >= config.max_attempts || asked > config.longest_asked {
-            return None;
-        }
-        let delay = self.wait(&config)?.max(asked);
-        if !self.deadline.is_never() && delay >= self.deadline.remaining(&TokioClock) {
-            return None;
-        }
-        if let Some(budget) = &inner.budget {
-            self.grant = budget.try_retry();
-            if self.grant.is_none() {
-                inner
-                    .observer
-                    .emit(&Event::BudgetExhausted { by: &inner.name });
-                return None;
-            }
-        }
-        inner.observer.emit(&Event::Retry {
-            by: &inner.name,
-            attempt: self.number.saturating_add(1),
-            delay,
-        });
-        Some(delay)
-    }
-
-    /// The policy's own wait. The sequence is made when it is first needed.
-    fn wait(&mut self, config: &RetryConfig) -> Option<Duration> {
-        if self.backoff.is_none() {
-            let waits = Backoff::new(config.base, config.longest).ok()?;
-            let random = Arc::clone(&self.inner.random);
-            self.backoff = Some(waits.jitter(config.jitter).random(random));
-        }
-        self.backoff.as_mut().map(Backoff::next_delay)
-    }
-}
-
-fn pack(config: &RetryConfig) -> [u64; 5] {
-    let jitter = match config.jitter {
-        Jitter::None => 0,
-        Jitter::Full => 1,
-        Jitter::Decorrelated => 2,
-    };
-    [
-        config.max_attempts.into(),
-        nanos(config.base),
-        nanos(config.longest),
-        jitter,
-        nanos(config.longest_asked),
-    ]
-}
-
-fn unpack([attempts, base, longest, jitter, asked]: [u64; 5]) -> RetryConfig {
-    RetryConfig {
-        max_attempts: u32::try_from(attempts).unwrap_or(u32::MAX),
-        base: Duration::from_nanos(base),
-        longest: Duration::from_nanos(longest),
-        jitter: match jitter {
-            0 => Jitter::None,
-            1 => Jitter::Full,
-            _ => Jitter::Decorrelated,
-        },
-        longest_asked: Duration::from_nanos(asked),
-    }
-}
-
-/// One attempt of a call.
-#[derive(Debug, Clone, Copy)]
-pub struct Attempt {
-    number: u32,
-    deadline: Deadline,
-}
-
-impl Attempt {
-    /// The only attempt of a call that is not retried.
-    pub(crate) fn only(deadline: Deadline) -> Self {
-        Self {
-            number: 1,
-            deadline,
-        }
-    }
-
-    /// Its number, counted from 1.
-    pub fn number(&self) -> u32 {
-        self.number
-    }
-
-    /// Whether an attempt came before it.
-    pub fn is_retry(&self) -> bool {
-        self.number > 1
-    }
-
-    /// The deadline of the whole call.
-    pub fn deadline(&self) -> Deadline {
-        self.deadline
-    }
-
-    /// What is left of the deadline; `Duration::MAX` when there is none.
-    pub fn remaining(&self) -> Duration {
-        self.deadline.remaining(&TokioClock)
-    }
-
-    /// The clock that the deadline is read on.
-    pub fn clock(&self) -> SharedClock {
-        clock::default_clock()
     }
 }
