@@ -21,7 +21,7 @@ use crate::{
     flight::Flights,
     hot::Hot,
     observer::Watch,
-    shared::Shared,
+    shared_tier::Shared,
     stamps::Stamps,
     warm::{self, Warm},
 };
@@ -223,7 +223,7 @@ impl Builder {
         });
         #[cfg(feature = "redis")]
         let shared = match self.shared {
-            Some((redis, prefix)) => Some(Arc::new(Shared::new(crate::shared::Parts {
+            Some((redis, prefix)) => Some(Arc::new(Shared::new(crate::shared_tier::Parts {
                 redis,
                 prefix: valid_prefix(prefix)?,
                 sealer: sealer.clone(),
@@ -281,7 +281,7 @@ fn start(inner: &Arc<Inner>) {
     #[cfg(feature = "redis")]
     if let Some(shared) = &inner.shared {
         let (cache, stop) = (Arc::downgrade(inner), inner.stop.clone());
-        let following = crate::shared::follow_backplane(cache, Arc::clone(shared));
+        let following = crate::shared_tier::follow_backplane(cache, Arc::clone(shared));
         inner.tasks.spawn(stop.run_until_cancelled_owned(following));
     }
 }

@@ -22,7 +22,7 @@ use crate::{
     hot::{Hot, HotRef, Life},
     key::{Fingerprint, tag_hash},
     observer::{Event, Lookup, Tier, Watch},
-    shared::Shared,
+    shared_tier::Shared,
     stamps::{Stamps, Target},
     time::micros,
     warm::{StreamPosition, Warm},

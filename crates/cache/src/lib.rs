@@ -19,7 +19,7 @@ mod observer;
 mod options;
 mod quota;
 mod read_only;
-mod shared;
+mod shared_tier;
 mod stamps;
 mod stats;
 mod time;

@@ -20,7 +20,7 @@ use crate::{
     hot::{HotEntry, HotRef, Life, Published},
     key::tag_hash,
     observer::{Event, Lookup},
-    shared::{Claim, Lease},
+    shared_tier::{Claim, Lease},
     time::micros,
 };
 

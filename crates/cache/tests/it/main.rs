@@ -17,6 +17,6 @@ mod loading;
 mod support;
 
 #[cfg(feature = "redis")]
-mod shared;
+mod shared_tier;
 #[cfg(feature = "serde_json")]
 mod typed;
