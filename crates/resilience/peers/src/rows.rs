@@ -133,6 +133,12 @@ fn breakers(rows: &mut Rows) -> Result<(), Box<dyn Error>> {
         .slow_calls(SECOND, 0.5)
         .build()?;
     let owned = time.clone();
+    let plain = consecutive.clone();
+    sync(rows, BREAKER, "ours: consecutive failures, permit that owns its breaker", move || {
+        if let Ok(permit) = plain.try_acquire() {
+            permit.success();
+        }
+    });
     async_row!(rows, BREAKER, "ours: consecutive failures", {
         let breaker = leak(consecutive);
         || breaker.run(ready(operation()))

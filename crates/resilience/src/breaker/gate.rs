@@ -94,7 +94,7 @@ impl Probes {
             // With nothing under way, new settings want fewer answers than there
             // are: one more decides.
         }
-        self.next = self.next.wrapping_add(1);
+        self.next = self.next.wrapping_add(1).max(1);
         self.under_way.push(Probe {
             number: self.next,
             since: now,

@@ -3,6 +3,7 @@
 mod builder;
 mod count_window;
 mod gate;
+mod guarded;
 mod machine;
 mod permit;
 mod state;
@@ -14,7 +15,8 @@ pub use builder::{BreakerConfig, CircuitBreakerBuilder, Trip};
 pub use permit::Permit;
 pub use state::{BreakerSnapshot, State};
 
-use crate::{ConfigError, Error, Name, Rejected};
+use crate::{ConfigError, Error, Name, Rejected, flat::Flat};
+use guarded::Guarded;
 use machine::Machine;
 use permit::Ticket;
 
@@ -128,11 +130,14 @@ impl CircuitBreaker {
     ///
     /// # Errors
     /// [`Error::Rejected`] without polling the future, or [`Error::Inner`].
-    pub async fn run<T, E>(
-        &self,
-        future: impl Future<Output = Result<T, E>>,
-    ) -> Result<T, Error<E>> {
-        self.run_with(Outcome::of, future).await
+    pub fn run<'a, T, E, F>(
+        &'a self,
+        future: F,
+    ) -> impl Future<Output = Result<T, Error<E>>> + use<'a, T, E, F>
+    where
+        F: Future<Output = Result<T, E>>,
+    {
+        Guarded::new(&self.machine, Outcome::of, Flat::new(future))
     }
 
     /// Runs `future` if the breaker admits it; `classify` says what its result
@@ -140,15 +145,16 @@ impl CircuitBreaker {
     ///
     /// # Errors
     /// As [`run`](Self::run).
-    pub async fn run_with<T, E>(
-        &self,
-        classify: impl FnOnce(Result<&T, &E>) -> Outcome,
-        future: impl Future<Output = Result<T, E>>,
-    ) -> Result<T, Error<E>> {
-        let ticket = self.ticket().map_err(Error::Rejected)?;
-        let result = future.await;
-        ticket.record(classify(result.as_ref()));
-        result.map_err(Error::Inner)
+    pub fn run_with<'a, T, E, C, F>(
+        &'a self,
+        classify: C,
+        future: F,
+    ) -> impl Future<Output = Result<T, Error<E>>> + use<'a, T, E, C, F>
+    where
+        C: FnOnce(Result<&T, &E>) -> Outcome,
+        F: Future<Output = Result<T, E>>,
+    {
+        Guarded::new(&self.machine, classify, Flat::new(future))
     }
 
     /// The same for a future that other policies guard already: a timeout
@@ -156,11 +162,14 @@ impl CircuitBreaker {
     ///
     /// # Errors
     /// As [`run`](Self::run), without nesting the errors.
-    pub async fn around<T, E>(
-        &self,
-        future: impl Future<Output = Result<T, Error<E>>>,
-    ) -> Result<T, Error<E>> {
-        self.around_with(Outcome::of, future).await
+    pub fn around<'a, T, E, F>(
+        &'a self,
+        future: F,
+    ) -> impl Future<Output = Result<T, Error<E>>> + use<'a, T, E, F>
+    where
+        F: Future<Output = Result<T, Error<E>>>,
+    {
+        Guarded::new(&self.machine, Outcome::of, future)
     }
 
     /// [`around`](Self::around) with a classification of the operation's own
@@ -168,17 +177,19 @@ impl CircuitBreaker {
     ///
     /// # Errors
     /// As [`around`](Self::around).
-    pub async fn around_with<T, E>(
-        &self,
-        classify: impl FnOnce(Result<&T, &E>) -> Outcome,
-        future: impl Future<Output = Result<T, Error<E>>>,
-    ) -> Result<T, Error<E>> {
-        let ticket = self.ticket().map_err(Error::Rejected)?;
-        let result = future.await;
-        ticket.record(outcome_of(&result, classify));
-        result
+    pub fn around_with<'a, T, E, C, F>(
+        &'a self,
+        classify: C,
+        future: F,
+    ) -> impl Future<Output = Result<T, Error<E>>> + use<'a, T, E, C, F>
+    where
+        C: FnOnce(Result<&T, &E>) -> Outcome,
+        F: Future<Output = Result<T, Error<E>>>,
+    {
+        Guarded::new(&self.machine, classify, future)
     }
 
+    #[cfg(feature = "tokio")]
     pub(crate) fn ticket(&self) -> Result<Ticket<&Machine>, Rejected> {
         let admission = self.machine.admit()?;
         Ok(Ticket::new(&*self.machine, admission))

@@ -1,6 +1,6 @@
 //! The guards of a call that a breaker has admitted.
 
-use std::{fmt, ops::Deref, sync::Arc, time::Duration};
+use std::{fmt, ops::Deref, sync::Arc};
 
 use super::{Outcome, machine::Machine};
 
@@ -9,10 +9,10 @@ use super::{Outcome, machine::Machine};
 pub(super) struct Admission {
     /// The generation in which it was admitted.
     pub(super) generation: u64,
-    /// When it began; zero where nobody measures.
-    pub(super) started: Duration,
-    /// The number of the probe, when it is one.
-    pub(super) probe: Option<u64>,
+    /// When it began, in nanoseconds; zero where nobody measures.
+    pub(super) started: u64,
+    /// The number of the probe, or zero when it is none: they count from 1.
+    pub(super) probe: u64,
 }
 
 /// Reports the result of a call exactly once, whatever happens to the call.
@@ -23,6 +23,7 @@ pub(crate) struct Ticket<M: Deref<Target = Machine>> {
 }
 
 impl<M: Deref<Target = Machine>> Ticket<M> {
+    #[inline]
     pub(super) fn new(machine: M, admission: Admission) -> Self {
         Self {
             machine,
@@ -31,6 +32,7 @@ impl<M: Deref<Target = Machine>> Ticket<M> {
         }
     }
 
+    #[inline]
     pub(crate) fn record(mut self, outcome: Outcome) {
         self.open = false;
         self.machine.record(self.admission, outcome);
@@ -38,10 +40,17 @@ impl<M: Deref<Target = Machine>> Ticket<M> {
 }
 
 impl<M: Deref<Target = Machine>> Drop for Ticket<M> {
+    #[inline]
     fn drop(&mut self) {
-        if !self.open {
-            return;
+        if self.open {
+            self.abandon();
         }
+    }
+}
+
+impl<M: Deref<Target = Machine>> Ticket<M> {
+    #[cold]
+    fn abandon(&self) {
         // Unwinding through a ticket means that the call panicked. Otherwise
         // somebody lost interest in it, which says nothing about its target.
         let outcome = if std::thread::panicking() {
@@ -90,7 +99,7 @@ impl Permit {
 
     /// Whether the call is one of the probes of a half-open breaker.
     pub fn is_probe(&self) -> bool {
-        self.ticket.admission.probe.is_some()
+        self.ticket.admission.probe != 0
     }
 }
 

@@ -280,3 +280,17 @@ async fn p9_an_operation_never_runs_while_forced_open() {
     breaker.reset();
     assert!(breaker.try_acquire().is_ok());
 }
+
+#[test]
+fn p3d_a_panic_counts_even_when_the_future_outlives_it() {
+    let breaker = CircuitBreaker::builder("kept")
+        .consecutive_failures(1)
+        .build()
+        .unwrap();
+    let mut call = std::pin::pin!(breaker.run(async { panic_quietly() as Result<(), ()> }));
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    panicking(|| {
+        let _ = call.as_mut().poll(&mut context);
+    });
+    assert_eq!(breaker.state(), State::Open);
+}

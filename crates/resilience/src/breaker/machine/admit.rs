@@ -15,16 +15,28 @@ use crate::{
 };
 
 impl Machine {
+    /// Inlined as far as a healthy breaker goes.
+    #[inline]
     pub(in crate::breaker) fn admit(&self) -> Result<Admission, Rejected> {
         let word = self.word();
+        if word.state == State::Closed && !self.style().timed {
+            return Ok(Admission {
+                generation: word.generation,
+                started: 0,
+                probe: 0,
+            });
+        }
+        self.admit_by_state(word)
+    }
+
+    #[inline(never)]
+    fn admit_by_state(&self, word: Word) -> Result<Admission, Rejected> {
         match word.state {
-            State::Closed | State::ForcedClosed | State::MetricsOnly => {
-                Ok(self.admission(word, None))
-            }
+            State::Closed | State::ForcedClosed | State::MetricsOnly => Ok(self.admission(word, 0)),
             State::Disabled => Ok(Admission {
                 generation: word.generation,
-                started: Duration::ZERO,
-                probe: None,
+                started: 0,
+                probe: 0,
             }),
             State::ForcedOpen => Err(self.refuse(RejectedKind::ForcedOpen, None)),
             State::Open => match self.open_remaining(self.clock.now()) {
@@ -35,13 +47,13 @@ impl Machine {
         }
     }
 
-    fn admission(&self, word: Word, probe: Option<u64>) -> Admission {
+    fn admission(&self, word: Word, probe: u64) -> Admission {
         Admission {
             generation: word.generation,
             started: if self.style().timed {
-                self.clock.now()
+                nanos(self.clock.now())
             } else {
-                Duration::ZERO
+                0
             },
             probe,
         }
@@ -83,7 +95,7 @@ impl Machine {
         gate: &mut Gate,
         now: Duration,
     ) -> (
-        Result<(Word, Option<u64>), (RejectedKind, Option<Duration>)>,
+        Result<(Word, u64), (RejectedKind, Option<Duration>)>,
         Option<Change>,
     ) {
         let mut word = self.word();
@@ -106,11 +118,11 @@ impl Machine {
         }
         let decision = match word.state {
             State::HalfOpen => match gate.probes.admit(now, &gate.config) {
-                Ok(probe) => Ok((word, Some(probe))),
+                Ok(probe) => Ok((word, probe)),
                 Err(wait) => Err((RejectedKind::ProbesBusy, Some(wait))),
             },
             State::Recovering => match gate.ramp.step(now, gate.config.ramp) {
-                Step::Admit => Ok((word, None)),
+                Step::Admit => Ok((word, 0)),
                 Step::Refuse(wait) => Err((RejectedKind::RampingUp, Some(wait))),
                 Step::Over => {
                     change = Some(Change {
@@ -119,12 +131,12 @@ impl Machine {
                     });
                     word = word.with_state(State::Closed);
                     self.set_word(word);
-                    Ok((word, None))
+                    Ok((word, 0))
                 }
             },
             State::ForcedOpen => Err((RejectedKind::ForcedOpen, None)),
             // Another thread closed it in the meantime.
-            _ => Ok((word, None)),
+            _ => Ok((word, 0)),
         };
         (decision, change)
     }

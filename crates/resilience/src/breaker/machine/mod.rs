@@ -89,10 +89,12 @@ impl Machine {
         self.word().state
     }
 
+    #[inline]
     fn style(&self) -> Style {
         Style::unpack(self.style.load(Ordering::Relaxed))
     }
 
+    #[inline]
     fn word(&self) -> Word {
         Word::unpack(self.word.load(Ordering::Acquire))
     }

@@ -16,13 +16,36 @@ use crate::{
 };
 
 impl Machine {
+    /// Inlined as far as a good call of a healthy breaker goes.
+    #[inline]
     pub(in crate::breaker) fn record(&self, admission: Admission, outcome: Outcome) {
+        let word = self.word();
+        let style = self.style();
+        if word.generation == admission.generation
+            && admission.probe == 0
+            && outcome == Outcome::Success
+            && !style.timed
+        {
+            let unchanged = match style.kind {
+                Kind::Consecutive => self.streak.load(Ordering::Acquire) << 32 == 0,
+                Kind::Count => self.count.is_spotless(admission.generation),
+                Kind::Time => false,
+            };
+            if unchanged {
+                return;
+            }
+        }
+        self.record_by_state(admission, outcome);
+    }
+
+    #[inline(never)]
+    fn record_by_state(&self, admission: Admission, outcome: Outcome) {
         let word = self.word();
         if word.generation != admission.generation {
             return self.stale(outcome);
         }
-        if let Some(probe) = admission.probe {
-            return self.record_probe(admission, probe, outcome);
+        if admission.probe != 0 {
+            return self.record_probe(admission, outcome);
         }
         if outcome == Outcome::Ignore || word.state == State::Disabled {
             return;
@@ -45,17 +68,6 @@ impl Machine {
     /// Records a result of a closed breaker and answers whether it should open.
     fn is_bad(&self, admission: Admission, failed: bool) -> bool {
         let generation = admission.generation;
-        let style = self.style();
-        if !failed && !style.timed {
-            match style.kind {
-                Kind::Consecutive => {
-                    self.count_in_a_row(generation, false);
-                    return false;
-                }
-                Kind::Count if self.count.is_spotless(generation) => return false,
-                Kind::Count | Kind::Time => {}
-            }
-        }
         let hot = Hot::unpack(self.hot.load());
         match hot.kind {
             Kind::Consecutive => {
@@ -73,7 +85,7 @@ impl Machine {
                 let sample = Sample {
                     now,
                     failed,
-                    slow: nanos(now.saturating_sub(admission.started)) >= hot.slow,
+                    slow: nanos(now).saturating_sub(admission.started) >= hot.slow,
                 };
                 self.time
                     .record(generation, hot.number, hot.min_calls, sample)
@@ -84,7 +96,7 @@ impl Machine {
 
     fn is_slow(&self, hot: Hot, admission: Admission) -> bool {
         hot.slow != u64::MAX
-            && nanos(self.clock.now().saturating_sub(admission.started)) >= hot.slow
+            && nanos(self.clock.now()).saturating_sub(admission.started) >= hot.slow
     }
 
     /// Counts failures in a row, and answers how many there are now.
@@ -118,7 +130,7 @@ impl Machine {
         }
     }
 
-    fn record_probe(&self, admission: Admission, probe: u64, outcome: Outcome) {
+    fn record_probe(&self, admission: Admission, outcome: Outcome) {
         let slow = self.is_slow(Hot::unpack(self.hot.load()), admission);
         let mut stale = false;
         let change = {
@@ -127,7 +139,7 @@ impl Machine {
             let word = self.word();
             if word.generation == admission.generation && word.state == State::HalfOpen {
                 let Gate { probes, config, .. } = &mut *gate;
-                match probes.answer(probe, outcome, slow, config) {
+                match probes.answer(admission.probe, outcome, slow, config) {
                     Verdict::Undecided => None,
                     Verdict::Reopen => Some(self.open(&mut gate, word, now)),
                     Verdict::Close => Some(self.close(&mut gate, word, now)),
