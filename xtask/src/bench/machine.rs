@@ -30,6 +30,13 @@ pub(super) fn describe() -> String {
     )
 }
 
+/// How many processes wanted a core over the last minute: what else the
+/// machine was doing, when asked before a measurement.
+pub(super) fn load() -> String {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').next().unwrap_or("unknown").to_owned()
+}
+
 /// The first value of `name : value` in a file of `/proc`.
 fn field(path: &str, name: &str) -> Option<String> {
     fs::read_to_string(path).ok()?.lines().find_map(|line| {

@@ -3,13 +3,12 @@
 
 use anyhow::{Result, bail};
 
-use super::machine;
 use crate::process::capture_output;
 use crate::project::Project;
 use crate::report::step;
 use crate::test::cargo;
 
-/// Runs the package beside a crate and returns its page.
+/// Runs the package beside a crate and returns what it prints, in Markdown.
 pub(super) fn measure(project: &Project, krate: &str) -> Result<String> {
     let manifest = format!("crates/{krate}/peers/Cargo.toml");
     if !project.root.join(&manifest).exists() {
@@ -20,13 +19,5 @@ pub(super) fn measure(project: &Project, krate: &str) -> Result<String> {
     command
         .args(["run", "--quiet", "--release", "--manifest-path", &manifest])
         .env("CARGO_TARGET_DIR", target.join("peers"));
-    let printed = step("measure beside peers", || capture_output(&mut command))?;
-    if !printed.starts_with("# ") {
-        bail!("{manifest} printed no Markdown page but: {printed}");
-    }
-    Ok(format!(
-        "{}\n\n---\n`cargo xtask bench {krate}` on {}.\n",
-        printed.trim_end(),
-        machine::describe()
-    ))
+    step("measure beside peers", || capture_output(&mut command))
 }
