@@ -19,10 +19,11 @@ use std::error::Error;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
-    let mut into = None;
+    let (mut into, mut only) = (None, None);
     let mut rounds = 150;
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
+            "--only" => only = arguments.next(),
             "--into" => into = arguments.next(),
             "--rounds" => rounds = arguments.next().ok_or("--rounds needs a number")?.parse()?,
             other => return Err(format!("unknown argument {other}").into()),
@@ -33,7 +34,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         .worker_threads(1)
         .enable_time()
         .build()?;
-    let rows = rows::all()?;
+    let mut rows = rows::all()?;
+    if let Some(only) = only {
+        rows.retain(|row| row.name.contains(&only));
+    }
     let figures = measure::measure(&rows, rounds, runtime.handle());
     let text = report::markdown(&rows, &figures);
     match into {

@@ -134,11 +134,16 @@ fn breakers(rows: &mut Rows) -> Result<(), Box<dyn Error>> {
         .build()?;
     let owned = time.clone();
     let plain = consecutive.clone();
-    sync(rows, BREAKER, "ours: consecutive failures, permit that owns its breaker", move || {
-        if let Ok(permit) = plain.try_acquire() {
-            permit.success();
-        }
-    });
+    sync(
+        rows,
+        BREAKER,
+        "ours: consecutive failures, permit that owns its breaker",
+        move || {
+            if let Ok(permit) = plain.try_acquire() {
+                permit.success();
+            }
+        },
+    );
     async_row!(rows, BREAKER, "ours: consecutive failures", {
         let breaker = leak(consecutive);
         || breaker.run(ready(operation()))
