@@ -28,7 +28,7 @@ const SHARDS: usize = 16;
 /// that of a heavy one before everybody else's.
 ///
 /// ```
-/// use Duration;
+/// use std::time::Duration;
 /// use mainstay_resilience::{KeyedRateLimiter, Quota};
 ///
 /// # fn main() -> Result<(), mainstay_resilience::ConfigError> {
