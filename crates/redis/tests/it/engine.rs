@@ -135,7 +135,7 @@ async fn a_full_command_buffer_is_never_recovered_from() {
     let mut limited = builder(&server.url());
     limited.with_connection_config(|connection| connection.max_command_buffer_len = 100);
     limited.with_performance_config(|performance| {
-        performance.default_command_timeout = Duration::from_millis(200)
+        performance.default_command_timeout = Duration::from_millis(200);
     });
     let client = connected(&limited).await;
     server.kill9().await.unwrap();
