@@ -24,6 +24,9 @@ const EXECUTE: &str = "/api/v1/ai/execute";
 const QUESTION: &str = "Which tier answers when the disk is sick?";
 const CONNECTIONS: u32 = 32;
 
+/// The length of a question that fills the caches; its scripted answer is as long.
+const QUESTION_BYTES: usize = 16 * 1024;
+
 /// How long to measure.
 #[derive(Args, Debug)]
 pub(crate) struct HttpArgs {
@@ -31,17 +34,17 @@ pub(crate) struct HttpArgs {
     #[arg(long, default_value_t = 10)]
     seconds: u32,
     /// Runs of each side, alternating; the median counts
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 5)]
     rounds: usize,
     /// Different questions of 16 KB asked to fill the caches; the answers repeat them
     #[arg(long, default_value_t = 36_000)]
     questions: usize,
 }
 
-/// What was measured of one side.
-struct Side {
-    saturated: Measured,
-    half: Measured,
+/// What was measured, run by run: the bare handler's first, ours second.
+struct Runs {
+    saturated: Vec<[Measured; 2]>,
+    half: Vec<[Measured; 2]>,
 }
 
 /// Measures and returns the page.
@@ -78,53 +81,46 @@ pub(super) fn measure(project: &Project, args: &HttpArgs) -> Result<String> {
         token: &token,
         body: &body,
     });
-    let [bare_side, our_side] = step("measure", || sides(&generator, &targets, args))?;
+    let runs = step("measure", || alternate(&generator, &targets, args))?;
     stack.check()?;
     drop(bare);
     let filled = step("fill the caches", || {
         fill(project, &generator, &targets[1], args.questions)?;
         resident_mb(stack.server_id()).context("the server's memory is not readable")
     })?;
-    Ok(page(
-        args,
-        &bare_side,
-        &our_side,
-        answer.len(),
-        idle,
-        filled,
-    ))
+    Ok(page(args, &runs, answer.len(), idle, filled))
 }
 
 /// Alternates between the two sides, so that a busy minute of the machine hits both.
-fn sides(generator: &Generator, targets: &[Target<'_>; 2], args: &HttpArgs) -> Result<[Side; 2]> {
+fn alternate(generator: &Generator, targets: &[Target<'_>; 2], args: &HttpArgs) -> Result<Runs> {
+    let rounds = 0..args.rounds.max(1);
     for target in targets {
         generator.saturate(target, CONNECTIONS, 2)?;
     }
-    let mut saturated = [Vec::new(), Vec::new()];
-    for _round in 0..args.rounds.max(1) {
-        for (target, runs) in targets.iter().zip(&mut saturated) {
-            runs.push(generator.saturate(target, CONNECTIONS, args.seconds)?);
-        }
+    let mut saturated = Vec::new();
+    for _round in rounds.clone() {
+        saturated.push([
+            generator.saturate(&targets[0], CONNECTIONS, args.seconds)?,
+            generator.saturate(&targets[1], CONNECTIONS, args.seconds)?,
+        ]);
     }
-    let saturated = saturated.map(|runs| median(runs, |run| run.rate));
-    // Half of what the slower side can do, for both: the same load.
-    let rate = saturated[0].rate.min(saturated[1].rate) / 2.0;
-    let mut half = [Vec::new(), Vec::new()];
-    for _round in 0..args.rounds.max(1) {
-        for (target, runs) in targets.iter().zip(&mut half) {
-            runs.push(generator.at_rate(target, CONNECTIONS, args.seconds, rate)?);
-        }
+    // Half of what our side can do, for both: the same load.
+    let rate = median(&saturated, |pair| pair[1].rate) / 2.0;
+    let mut half = Vec::new();
+    for _round in rounds {
+        half.push([
+            generator.at_rate(&targets[0], CONNECTIONS, args.seconds, rate)?,
+            generator.at_rate(&targets[1], CONNECTIONS, args.seconds, rate)?,
+        ]);
     }
-    let half = half.map(|runs| median(runs, |run| run.p99));
-    Ok([0, 1].map(|side| Side {
-        saturated: saturated[side],
-        half: half[side],
-    }))
+    Ok(Runs { saturated, half })
 }
 
-fn median(mut runs: Vec<Measured>, by: impl Fn(&Measured) -> f64) -> Measured {
-    runs.sort_by(|a, b| by(a).total_cmp(&by(b)));
-    runs[runs.len() / 2]
+/// The middle of what `of` says about each pair of runs.
+fn median(pairs: &[[Measured; 2]], of: impl Fn(&[Measured; 2]) -> f64) -> f64 {
+    let mut values: Vec<f64> = pairs.iter().map(of).collect();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }
 
 fn login(stack: &Stack, port: u16) -> Result<String> {
@@ -221,28 +217,49 @@ fn fill(
 ) -> Result<()> {
     let path = project.root.join(".mainstay/bench/questions.jsonl");
     let mut file = BufWriter::new(fs::File::create(&path)?);
-    let padding = "why does it hold? ".repeat(900);
+    let mut letters = Letters(1);
     for number in 0..questions {
-        let question = format!("Question {number}: {padding}");
+        let question = format!("Question {number}: {}", letters.words(QUESTION_BYTES));
         writeln!(file, "{}", json!({"prompt": question}))?;
     }
     file.flush()?;
     generator.post_lines(target, &path, questions, 16)
 }
 
-fn page(args: &HttpArgs, bare: &Side, ours: &Side, bytes: usize, idle: f64, filled: f64) -> String {
-    let ratio = ours.saturated.rate / bare.saturated.rate;
-    let added = ours.half.p99 - bare.half.p99;
+/// Words that no compression makes smaller, the same in every run.
+struct Letters(u64);
+
+impl Letters {
+    fn words(&mut self, length: usize) -> String {
+        (0..length)
+            .map(|at| if at % 8 == 7 { ' ' } else { self.next() })
+            .collect()
+    }
+
+    /// Xorshift: enough disorder for a compressor.
+    fn next(&mut self) -> char {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        char::from(b'a' + u8::try_from(self.0 % 26).unwrap_or(0))
+    }
+}
+
+fn page(args: &HttpArgs, runs: &Runs, bytes: usize, idle: f64, filled: f64) -> String {
+    let ratio = median(&runs.saturated, |[bare, ours]| ours.rate / bare.rate);
+    let added = median(&runs.half, |[bare, ours]| ours.p99 - bare.p99);
     format!(
         "# The request path beside a bare handler\n\n\
          `POST {EXECUTE}` answered from the hot tier, beside an actix handler that verifies the \
          same token and returns the same {bytes} bytes. Both are release builds on the same \
-         machine as the load generator (oha, {CONNECTIONS} connections), measured alternately, \
-         {} runs of {} s each; the median run counts. The ratio is what carries over to another \
-         machine, the numbers are not.\n\n\
+         machine as the load generator (oha, {CONNECTIONS} connections), measured in turns, \
+         {} runs of {} s each. Shown are medians, those of the comparison taken over pairs of \
+         neighbouring runs. The comparison carries over to another machine, the numbers do \
+         not.\n\n\
          | | bare handler | Mainstay |\n| --- | ---: | ---: |\n\
          | answers per second, saturated | {:.0} | {:.0} |\n\
-         | p50 / p99 at half of Mainstay's saturation (ms) | {:.2} / {:.2} | {:.2} / {:.2} |\n\n\
+         | p50 at half of Mainstay's saturation (ms) | {:.2} | {:.2} |\n\
+         | p99 at half of Mainstay's saturation (ms) | {:.2} | {:.2} |\n\n\
          | goal | measured | met |\n| --- | ---: | --- |\n\
          | at least 0.50 of the bare handler's rate | {ratio:.2} | {} |\n\
          | less than 1 ms added to p99 at half load | {added:.2} ms | {} |\n\
@@ -250,12 +267,12 @@ fn page(args: &HttpArgs, bare: &Side, ours: &Side, bytes: usize, idle: f64, fill
          | less than 2048 MB resident after {} different answers of 16 KB | {filled:.0} MB | {} |\n",
         args.rounds,
         args.seconds,
-        bare.saturated.rate,
-        ours.saturated.rate,
-        bare.half.p50,
-        bare.half.p99,
-        ours.half.p50,
-        ours.half.p99,
+        median(&runs.saturated, |[bare, _]| bare.rate),
+        median(&runs.saturated, |[_, ours]| ours.rate),
+        median(&runs.half, |[bare, _]| bare.p50),
+        median(&runs.half, |[_, ours]| ours.p50),
+        median(&runs.half, |[bare, _]| bare.p99),
+        median(&runs.half, |[_, ours]| ours.p99),
         verdict(ratio >= 0.5),
         verdict(added < 1.0),
         verdict(idle < 150.0),
@@ -266,4 +283,34 @@ fn page(args: &HttpArgs, bare: &Side, ours: &Side, bytes: usize, idle: f64, fill
 
 fn verdict(met: bool) -> &'static str {
     if met { "yes" } else { "**no**" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn measured(rate: f64) -> Measured {
+        Measured {
+            rate,
+            p50: 1.0,
+            p99: 2.0,
+        }
+    }
+
+    #[test]
+    fn the_comparison_pairs_neighbouring_runs() {
+        // The machine got three times slower in the middle: the ratio did not.
+        let pairs = [[90.0, 45.0], [30.0, 15.0], [30.0, 15.0]]
+            .map(|[bare, ours]| [measured(bare), measured(ours)]);
+        assert_eq!(median(&pairs, |[bare, ours]| ours.rate / bare.rate), 0.5);
+    }
+
+    #[test]
+    fn questions_are_long_different_and_the_same_every_time() {
+        let mut letters = Letters(1);
+        let (first, second) = (letters.words(100), letters.words(100));
+        assert_eq!(first.len(), 100);
+        assert_ne!(first, second);
+        assert_eq!(Letters(1).words(100), first);
+    }
 }
