@@ -1,5 +1,6 @@
 //! The whole request path beside a bare handler that verifies the same token
-//! and returns the same bytes.
+//! and returns the same bytes, and beside one that, like the server, remembers
+//! the tokens that it has verified.
 
 use std::fs;
 use std::io::{BufWriter, Write};
@@ -41,10 +42,14 @@ pub(crate) struct HttpArgs {
     questions: usize,
 }
 
-/// What was measured, run by run: the bare handler's first, ours second.
+/// What was measured in one turn: the bare handler, the one that remembers
+/// tokens, and Mainstay.
+type Turn = [Measured; 3];
+
+/// What was measured, turn by turn.
 struct Runs {
-    saturated: Vec<[Measured; 2]>,
-    half: Vec<[Measured; 2]>,
+    saturated: Vec<Turn>,
+    half: Vec<Turn>,
 }
 
 /// Measures and returns the page.
@@ -71,9 +76,11 @@ pub(super) fn measure(project: &Project, args: &HttpArgs) -> Result<String> {
     let token = login(&stack, port)?;
     let body = json!({"prompt": QUESTION}).to_string();
     let answer = hot_answer(port, &token, &body)?;
-    let bare = Bare::start(&bare_program, project, port, &answer)?;
+    let bare = Bare::start(&bare_program, project, port, &answer, false)?;
+    let remembering = Bare::start(&bare_program, project, port, &answer, true)?;
     let urls = [
         format!("http://127.0.0.1:{}{EXECUTE}", bare.port),
+        format!("http://127.0.0.1:{}{EXECUTE}", remembering.port),
         format!("http://127.0.0.1:{port}{EXECUTE}"),
     ];
     let targets = urls.each_ref().map(|url| Target {
@@ -83,16 +90,16 @@ pub(super) fn measure(project: &Project, args: &HttpArgs) -> Result<String> {
     });
     let runs = step("measure", || alternate(&generator, &targets, args))?;
     stack.check()?;
-    drop(bare);
+    drop((bare, remembering));
     let filled = step("fill the caches", || {
-        fill(project, &generator, &targets[1], args.questions)?;
+        fill(project, &generator, &targets[2], args.questions)?;
         resident_mb(stack.server_id()).context("the server's memory is not readable")
     })?;
     Ok(page(args, &runs, answer.len(), idle, filled))
 }
 
-/// Alternates between the two sides, so that a busy minute of the machine hits both.
-fn alternate(generator: &Generator, targets: &[Target<'_>; 2], args: &HttpArgs) -> Result<Runs> {
+/// Takes turns, so that a busy minute of the machine hits everybody.
+fn alternate(generator: &Generator, targets: &[Target<'_>; 3], args: &HttpArgs) -> Result<Runs> {
     let rounds = 0..args.rounds.max(1);
     for target in targets {
         generator.saturate(target, CONNECTIONS, 2)?;
@@ -102,23 +109,25 @@ fn alternate(generator: &Generator, targets: &[Target<'_>; 2], args: &HttpArgs) 
         saturated.push([
             generator.saturate(&targets[0], CONNECTIONS, args.seconds)?,
             generator.saturate(&targets[1], CONNECTIONS, args.seconds)?,
+            generator.saturate(&targets[2], CONNECTIONS, args.seconds)?,
         ]);
     }
-    // Half of what our side can do, for both: the same load.
-    let rate = median(&saturated, |pair| pair[1].rate) / 2.0;
+    // Half of what Mainstay can do, for all: the same load.
+    let rate = median(&saturated, |turn| turn[2].rate) / 2.0;
     let mut half = Vec::new();
     for _round in rounds {
         half.push([
             generator.at_rate(&targets[0], CONNECTIONS, args.seconds, rate)?,
             generator.at_rate(&targets[1], CONNECTIONS, args.seconds, rate)?,
+            generator.at_rate(&targets[2], CONNECTIONS, args.seconds, rate)?,
         ]);
     }
     Ok(Runs { saturated, half })
 }
 
-/// The middle of what `of` says about each pair of runs.
-fn median(pairs: &[[Measured; 2]], of: impl Fn(&[Measured; 2]) -> f64) -> f64 {
-    let mut values: Vec<f64> = pairs.iter().map(of).collect();
+/// The middle of what `of` says about each turn.
+fn median(turns: &[Turn], of: impl Fn(&Turn) -> f64) -> f64 {
+    let mut values: Vec<f64> = turns.iter().map(of).collect();
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
 }
@@ -162,7 +171,13 @@ struct Bare {
 
 impl Bare {
     /// Starts it with the keys of the running server and the bytes of its answer.
-    fn start(program: &Path, project: &Project, server: u16, answer: &str) -> Result<Self> {
+    fn start(
+        program: &Path,
+        project: &Project,
+        server: u16,
+        answer: &str,
+        remember: bool,
+    ) -> Result<Self> {
         let state = project.root.join(".mainstay/bench");
         let keys = exchange(server, "GET", "/.well-known/jwks.json", None, "")?;
         let (jwks, body) = (state.join("jwks.json"), state.join("answer.json"));
@@ -174,8 +189,13 @@ impl Bare {
             .args(["--port", &port.to_string(), "--jwks"])
             .arg(&jwks)
             .arg("--body")
-            .arg(&body);
-        let log = state.join("bare.log");
+            .arg(&body)
+            .args(remember.then_some("--remember"));
+        let log = state.join(if remember {
+            "remembering.log"
+        } else {
+            "bare.log"
+        });
         let mut service = Service::start(
             "the bare handler",
             command,
@@ -246,33 +266,51 @@ impl Letters {
 }
 
 fn page(args: &HttpArgs, runs: &Runs, bytes: usize, idle: f64, filled: f64) -> String {
-    let ratio = median(&runs.saturated, |[bare, ours]| ours.rate / bare.rate);
-    let added = median(&runs.half, |[bare, ours]| ours.p99 - bare.p99);
+    let ratio = median(&runs.saturated, |[bare, _, ours]| ours.rate / bare.rate);
+    let least = median(&runs.saturated, |[_, least, ours]| ours.rate / least.rate);
+    let added = median(&runs.half, |[bare, _, ours]| ours.p99 - bare.p99);
+    let row = |name: &str, turns: &[Turn], digits: usize, of: fn(&Measured) -> f64| {
+        format!(
+            "| {name} | {:.digits$} | {:.digits$} | {:.digits$} |\n",
+            median(turns, |turn| of(&turn[0])),
+            median(turns, |turn| of(&turn[1])),
+            median(turns, |turn| of(&turn[2])),
+        )
+    };
     format!(
         "# The request path beside a bare handler\n\n\
          `POST {EXECUTE}` answered from the hot tier, beside an actix handler that verifies the \
-         same token and returns the same {bytes} bytes. Both are release builds on the same \
+         same token and returns the same {bytes} bytes, and beside one that verifies a token \
+         once and then remembers it, as Mainstay does. All are release builds on the same \
          machine as the load generator (oha, {CONNECTIONS} connections), measured in turns, \
-         {} runs of {} s each. Shown are medians, those of the comparison taken over pairs of \
+         {} runs of {} s each. Shown are medians, those of the comparison taken over \
          neighbouring runs. The comparison carries over to another machine, the numbers do \
          not.\n\n\
-         | | bare handler | Mainstay |\n| --- | ---: | ---: |\n\
-         | answers per second, saturated | {:.0} | {:.0} |\n\
-         | p50 at half of Mainstay's saturation (ms) | {:.2} | {:.2} |\n\
-         | p99 at half of Mainstay's saturation (ms) | {:.2} | {:.2} |\n\n\
+         | | bare handler | bare, remembering | Mainstay |\n| --- | ---: | ---: | ---: |\n\
+         {}{}{}\n\
          | goal | measured | met |\n| --- | ---: | --- |\n\
          | at least 0.50 of the bare handler's rate | {ratio:.2} | {} |\n\
+         | (beside the one that remembers tokens) | {least:.2} | no goal |\n\
          | less than 1 ms added to p99 at half load | {added:.2} ms | {} |\n\
          | less than 150 MB resident when idle, default limits | {idle:.0} MB | {} |\n\
          | less than 2048 MB resident after {} different answers of 16 KB | {filled:.0} MB | {} |\n",
         args.rounds,
         args.seconds,
-        median(&runs.saturated, |[bare, _]| bare.rate),
-        median(&runs.saturated, |[_, ours]| ours.rate),
-        median(&runs.half, |[bare, _]| bare.p50),
-        median(&runs.half, |[_, ours]| ours.p50),
-        median(&runs.half, |[bare, _]| bare.p99),
-        median(&runs.half, |[_, ours]| ours.p99),
+        row("answers per second, saturated", &runs.saturated, 0, |run| {
+            run.rate
+        }),
+        row(
+            "p50 at half of Mainstay's saturation (ms)",
+            &runs.half,
+            2,
+            |run| run.p50
+        ),
+        row(
+            "p99 at half of Mainstay's saturation (ms)",
+            &runs.half,
+            2,
+            |run| run.p99
+        ),
         verdict(ratio >= 0.5),
         verdict(added < 1.0),
         verdict(idle < 150.0),
@@ -300,9 +338,9 @@ mod tests {
     #[test]
     fn the_comparison_pairs_neighbouring_runs() {
         // The machine got three times slower in the middle: the ratio did not.
-        let pairs = [[90.0, 45.0], [30.0, 15.0], [30.0, 15.0]]
-            .map(|[bare, ours]| [measured(bare), measured(ours)]);
-        assert_eq!(median(&pairs, |[bare, ours]| ours.rate / bare.rate), 0.5);
+        let turns = [[90.0, 99.0, 45.0], [30.0, 33.0, 15.0], [30.0, 33.0, 15.0]]
+            .map(|rates| rates.map(measured));
+        assert_eq!(median(&turns, |[bare, _, ours]| ours.rate / bare.rate), 0.5);
     }
 
     #[test]
