@@ -376,7 +376,8 @@ impl Warm {
             if let Err(failure) = withdrawn {
                 tracing::debug!(%failure, "the journal of a sick disk could not be withdrawn");
             }
-            if engine.close(limit).await.is_err() {
+            // One that died has left its files alone; they can be used again.
+            if let Err(Failure::Hung) = engine.close(limit).await {
                 disposal.hung.store(true, Ordering::Release);
             }
             drop(engine);

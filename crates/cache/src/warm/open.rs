@@ -128,7 +128,7 @@ impl Warm {
         let engine =
             Engine::open(&dir, &self.config, journal, generation, recover, spawner).await?;
         if let Err(failure) = engine.prove(self.stamps.next()).await {
-            if engine.close(self.config.open_timeout).await.is_err() {
+            if let Err(Failure::Hung) = engine.close(self.config.open_timeout).await {
                 self.life().start_afresh = true;
             }
             return Err(failure);
