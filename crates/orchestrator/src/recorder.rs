@@ -18,9 +18,9 @@ pub(crate) struct Recorder {
 
 /// Records that wait while Postgres is away; about 30 MB when full.
 const WAITING: usize = 65_536;
-/// Records of one transaction.
-const BATCH: usize = 500;
-/// How long a record waits for company.
+/// The most records of one transaction.
+const BATCH: usize = 2_000;
+/// How long a record waits for company, unless a batch is full before.
 const PERIOD: Duration = Duration::from_secs(1);
 /// How long writing one batch may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -66,19 +66,23 @@ impl Recorder {
         let mut receiver = self.receiver.lock().await;
         let mut batch = Vec::with_capacity(BATCH);
         while !shutdown.is_cancelled() {
+            let waiting = batch.len() + receiver.len();
+            let is_empty = batch.is_empty();
             tokio::select! {
                 () = shutdown.cancelled() => break,
-                received = receiver.recv_many(&mut batch, BATCH), if batch.is_empty() => {
+                received = receiver.recv_many(&mut batch, BATCH), if is_empty => {
                     if received == 0 {
                         return;
                     }
                 }
-                () = tokio::time::sleep(PERIOD), if !batch.is_empty() => {
+                () = company(waiting), if !is_empty => {
                     while batch.len() < BATCH {
                         let Ok(hit) = receiver.try_recv() else { break };
                         batch.push(hit);
                     }
-                    write(usage, clock, &mut batch).await;
+                    if !write(usage, clock, &mut batch).await {
+                        tokio::time::sleep(PERIOD).await;
+                    }
                 }
             }
         }
@@ -95,6 +99,13 @@ impl Recorder {
                 "records of cache hits could not be written before the end",
             );
         }
+    }
+}
+
+/// Waits for more records, unless there are enough for a batch.
+async fn company(waiting: usize) {
+    if waiting < BATCH {
+        tokio::time::sleep(PERIOD).await;
     }
 }
 
