@@ -1,6 +1,6 @@
 //! The load generator: oha, installed as a tool, never linked.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -82,22 +82,6 @@ impl Generator {
             seconds,
             &["-q", &rate, "--latency-correction"],
         )
-    }
-
-    /// Posts each line of a file once.
-    pub(super) fn post_lines(
-        &self,
-        target: &Target<'_>,
-        lines: &Path,
-        count: usize,
-        connections: u32,
-    ) -> Result<()> {
-        let mut command = self.command(target, connections);
-        command
-            .args(["-n", &count.to_string(), "-Z"])
-            .arg(lines)
-            .arg(target.url);
-        parse(&capture_output(&mut command)?).map(drop)
     }
 
     fn run(
