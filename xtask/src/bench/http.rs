@@ -247,7 +247,8 @@ fn fill(port: u16, token: &str, entries: usize) -> Result<()> {
     Ok(())
 }
 
-/// How full the caches got, and what that takes.
+/// How full the caches got, and what that takes. Of the disk only what was
+/// written is counted; beyond its capacity the oldest made room.
 struct Filled {
     hot_mb: f64,
     warm_mb: f64,
@@ -319,7 +320,7 @@ fn page(args: &HttpArgs, runs: &Runs, bytes: usize, idle: f64, filled: &Filled) 
          | (beside the one that remembers tokens) | {least:.2} | no goal |\n\
          | less than 1 ms added to p99 at half load | {added:.2} ms | {} |\n\
          | less than 150 MB resident when idle, default limits | {idle:.0} MB | {} |\n\
-         | less than 2048 MB resident with {:.0} MB in memory and {:.0} MB on disk | {:.0} MB | {} |\n",
+         | less than 2048 MB resident with {:.0} MB in memory and {:.0} MB written to disk | {:.0} MB | {} |\n",
         args.rounds,
         args.seconds,
         row("answers per second, saturated", &runs.saturated, 0, |run| {
